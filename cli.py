@@ -1,0 +1,101 @@
+"""What every script's command line shares: one-line errors and exit statuses.
+
+Exit status: 0 done, 1 the user has something to mend, 2 a bad flag, 130 Ctrl-C.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+# How a value is read from text, the test it must pass, and what it may be in words.
+Rule = tuple[Callable[[str], Any], Callable[[Any], bool], str]
+
+
+class UserError(Exception):
+    """A mistake its user can mend; its text says what, where and how."""
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """An argparse parser that reports a bad flag in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print `message` on stderr and exit with status 2."""
+        self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
+
+
+def checked(name: str, value: object, rule: Rule) -> Any:  # noqa: ANN401
+    """Return `value` converted by `rule`.
+
+    Raises:
+        UserError: `value` is not what the rule accepts.
+    """
+    convert, accepts, accepted = rule
+    try:
+        result = convert(str(value))
+        if accepts(result):
+            return result
+    except ValueError:
+        pass
+    raise UserError(f"{name} is {value}; it must be {accepted}")
+
+
+def read_settings(
+    constants: Mapping[str, object], rules: Mapping[str, Rule], description: str
+) -> SimpleNamespace:
+    """Return the constants named by `rules`, each overridden by its flag.
+
+    Args:
+        constants: the script's UPPER_CASE constants by name, the only defaults.
+        rules: the accepted values of each constant, in the order of --help.
+        description: first line of --help.
+
+    Returns:
+        The settings under their lower-case names, and `given`, the set of lower-case
+        names that were flags.
+
+    Raises:
+        UserError: a constant holds a value that it may not.
+    """
+    parser = ArgumentParser(description=description)
+    for name, (_, _, accepted) in rules.items():
+        parser.add_argument(
+            f"--{name.lower()}",
+            metavar="VALUE",
+            default=argparse.SUPPRESS,
+            help=f"{accepted} (now {constants[name]})".replace("%", "%%"),
+        )
+    flags = vars(parser.parse_args())
+    settings = SimpleNamespace(given=set(flags))
+    for name, rule in rules.items():
+        key = name.lower()
+        try:
+            value = checked(name, flags.get(key, constants[name]), rule)
+        except UserError as error:
+            if key in flags:
+                parser.error(str(error))
+            raise
+        setattr(settings, key, value)
+    return settings
+
+
+def run(main: Callable[[], None], *mistakes: type[Exception]) -> NoReturn:
+    """Call `main` and exit; UserError, OSError and `mistakes` are told in one line."""
+    script = os.path.basename(sys.argv[0])
+    try:
+        main()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print(f"\n{script}: stopped by Ctrl-C", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output is gone (`| head`); Python's own flush at exit
+        # would complain about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (UserError, OSError, *mistakes) as error:
+        print(f"{script}: {error}", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(0)

@@ -1,0 +1,85 @@
+"""TensorFlow 1's graph mode on today's TensorFlow, imported without its noise.
+
+`tf` is `tensorflow.compat.v1`. No global switch is needed: inside
+``with tf.Graph().as_default(), tf.Session(config=...)`` everything is graph mode.
+"""
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+# Start-up messages of static initialisers, printed before any log level is read.
+_NOISE = re.compile(
+    rb"WARNING: All log messages before absl|To enable the following instructions|"
+    rb"[IWE]\d{4} \d\d:|\d{4}-\d\d-\d\d .*: [IWE] "
+)
+
+
+@contextlib.contextmanager
+def _without_startup_noise() -> Iterator[None]:
+    """Hold back what is written to file descriptor 2, then print all but the noise."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except KeyboardInterrupt:
+            # An import takes seconds and has nothing to save: no traceback for it.
+            raise SystemExit(130) from None
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            for line in held:
+                if not _NOISE.match(line):
+                    os.write(2, line)
+
+
+if "TF_CPP_MIN_LOG_LEVEL" in os.environ:  # somebody wants to see the messages
+    import tensorflow.compat.v1 as tf
+else:
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    with _without_startup_noise():
+        import tensorflow.compat.v1 as tf
+tf.logging.set_verbosity(tf.logging.ERROR)
+
+__all__ = ["available_cores", "cpu_has_bfloat16", "session_config", "tf"]
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cpu_has_bfloat16() -> bool:
+    """Return whether the CPU multiplies bfloat16, as /proc/cpuinfo says."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def session_config(threads: int, bfloat16: bool) -> tf.ConfigProto:
+    """Return the configuration of a Session.
+
+    Args:
+        threads: threads of one operation; results are bit-identical for one number.
+        bfloat16: let convolutions and matrix products run in bfloat16, with float32
+            variables and sums.
+    """
+    config = tf.ConfigProto(
+        intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads
+    )
+    if bfloat16:
+        rewrites = config.graph_options.rewrite_options
+        rewrites.auto_mixed_precision_onednn_bfloat16 = 1  # RewriterConfig.ON
+    return config

@@ -1,0 +1,296 @@
+"""The digit recogniser as graph functions: tensors in, tensors out, no Session.
+
+    conv 5x5x32, relu, pool, conv 5x5x64, relu, pool, fc 1024, relu, dropout, fc 10
+
+    python model.py
+
+prints its layers: 3,274,634 parameters. Variables have the names of the TensorFlow 1
+script that this project follows, so that its checkpoints can be restored.
+"""
+
+import math
+from typing import NamedTuple
+
+from graph_mode import tf
+
+# ---------------------------------------------------------------------- constants
+# The architecture: what is changed here is another network, to be trained anew.
+ARCHITECTURE = {
+    "kernel_size": 5,  # pixels, both convolutions
+    "conv_1_filters": 32,
+    "conv_2_filters": 64,
+    "fc_units": 1024,
+}
+# Random affine at strength 1: each quantity is uniform between plus and minus this.
+ROTATION = 0.12  # radians
+SCALING = 0.07  # share of the size, each axis on its own
+SHEAR = 0.1  # pixels along a row per row
+SHIFT = 1.4  # pixels, each axis on its own
+# --------------------------------------------------------------------------------
+
+IMAGE_SIZE = 28  # pixels
+CLASSES = 10
+ACTIVATIONS = tf.GraphKeys.ACTIVATIONS  # the collection of what each layer puts out
+
+
+class Inputs(NamedTuple):
+    """What a Session feeds; only `images` has no default outside training."""
+
+    images: tf.Tensor  # float32 of shape [batch_size, 784], values in [0, 1]
+    labels: tf.Tensor  # int32 of shape [batch_size], 0 to 9
+    keep_prob: tf.Tensor  # float32 scalar: share of the fc units that dropout keeps
+    augment: tf.Tensor  # float32 scalar: strength of the random affine
+
+
+def inputs() -> Inputs:
+    """Create the placeholders; dropout and augmentation are off unless fed."""
+    return Inputs(
+        tf.placeholder(tf.float32, [None, IMAGE_SIZE**2], "images"),
+        tf.placeholder(tf.int32, [None], "labels"),
+        tf.placeholder_with_default(1.0, [], "keep_prob"),
+        tf.placeholder_with_default(0.0, [], "augment"),
+    )
+
+
+# ------------------------------------------------------------------------- layers
+
+
+def _weights(shape: list[int]) -> tuple[tf.Variable, tf.Variable]:
+    """Create the variables of a layer, weights of `shape` and biases.
+
+    Initial values are those of TensorFlow's MNIST tutorial: small random weights break
+    the symmetry, positive biases keep relu units alive.
+    """
+    spread = tf.truncated_normal_initializer(stddev=0.1)
+    w = tf.get_variable("w_variable", shape, initializer=spread)
+    b = tf.get_variable(
+        "b_variable", shape[-1:], initializer=tf.constant_initializer(0.1)
+    )
+    return w, b
+
+
+def _output(x: tf.Tensor) -> tf.Tensor:
+    tf.add_to_collection(ACTIVATIONS, x)
+    return x
+
+
+def conv(x: tf.Tensor, scope: str, filters: int, *, kernel_size: int) -> tf.Tensor:
+    """Convolution, relu and 2x2 max-pooling.
+
+    Args:
+        x: float tensor of shape [batch_size, height, width, channels].
+        scope: name of the variable scope.
+        filters: channels of the output.
+        kernel_size: pixels.
+
+    Returns:
+        Float tensor of shape [batch_size, ceil(height / 2), ceil(width / 2), filters].
+    """
+    with tf.variable_scope(scope):
+        w, b = _weights([kernel_size, kernel_size, x.shape[-1], filters])
+        # In this order the three become one fused kernel.
+        x = tf.nn.bias_add(tf.nn.conv2d(x, w, strides=1, padding="SAME"), b)
+        x = _output(tf.nn.relu(x, name="relu"))
+        return _output(tf.nn.max_pool2d(x, 2, strides=2, padding="SAME", name="pool"))
+
+
+def fc(x: tf.Tensor, scope: str, units: int, *, relu: bool) -> tf.Tensor:
+    """Fully connected layer of a [batch_size, n] tensor: [batch_size, units]."""
+    with tf.variable_scope(scope):
+        w, b = _weights([x.shape[-1], units])
+        x = tf.nn.bias_add(tf.matmul(x, w), b, name="linear")
+        return _output(tf.nn.relu(x, name="relu") if relu else x)
+
+
+def dropout(x: tf.Tensor, keep_prob: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    """Zero each unit with probability 1 - keep_prob, scale the rest by 1 / keep_prob.
+
+    G. Hinton et al., "Improving neural networks by preventing co-adaptation of feature
+    detectors", 2012; the mask is a function of `key`.
+    """
+
+    def drop() -> tf.Tensor:
+        kept = tf.random.stateless_uniform(tf.shape(x), key) < keep_prob
+        return tf.where(kept, x / keep_prob, tf.zeros_like(x))
+
+    return _output(tf.identity(tf.cond(keep_prob < 1.0, drop, lambda: x), "dropout"))
+
+
+def cnn(
+    images: tf.Tensor,
+    keep_prob: tf.Tensor,
+    key: tf.Tensor,
+    *,
+    kernel_size: int,
+    conv_1_filters: int,
+    conv_2_filters: int,
+    fc_units: int,
+) -> tf.Tensor:
+    """Build the network.
+
+    Args:
+        images: float32 tensor of shape [batch_size, 28, 28, 1], values in [0, 1].
+        keep_prob: float32 scalar, share of the fc units that dropout keeps.
+        key: int32 tensor of shape [2] that decides which ones.
+        kernel_size: of both convolutions, pixels.
+        conv_1_filters: channels after the first convolution.
+        conv_2_filters: channels after the second.
+        fc_units: units of the fully connected layer.
+
+    Returns:
+        Logits, float32 tensor of shape [batch_size, 10].
+    """
+    x = conv(images, "layer_1", conv_1_filters, kernel_size=kernel_size)
+    x = conv(x, "layer_2", conv_2_filters, kernel_size=kernel_size)
+    x = tf.reshape(x, [-1, math.prod(x.shape[1:])])
+    x = fc(x, "full_connection_1", fc_units, relu=True)
+    x = dropout(x, keep_prob, key)
+    return fc(x, "full_connection_2", CLASSES, relu=False)
+
+
+# ------------------------------------------------------------------- augmentation
+
+
+def random_key(seed: int, global_step: tf.Tensor, stream: int) -> tf.Tensor:
+    """Return the int64 [2] key of a stateless random operation.
+
+    Randomness is a function of (seed, step), so that there is no state to save;
+    `stream`, 0 or 1, keeps the uses of one step apart.
+    """
+    first = tf.constant(2 * seed + stream, tf.int64)
+    return tf.stack([first, tf.cast(global_step, tf.int64)])
+
+
+def random_affine(images: tf.Tensor, strength: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    """Rotate, scale, shear and shift each image by its own random amounts.
+
+    Args:
+        images: float32 tensor of shape [batch_size, 28, 28, 1].
+        strength: float32 scalar; multiplies the ranges in the constants of this file.
+        key: int64 tensor of shape [2].
+
+    Returns:
+        Float32 tensor of the same shape: bilinear interpolation, zeros from outside.
+        P. Simard, D. Steinkraus, J. Platt, "Best Practices for Convolutional Neural
+        Networks Applied to Visual Document Analysis", 2003, shows what this gains.
+    """
+    limits = strength * tf.constant([ROTATION, SCALING, SCALING, SHEAR, SHIFT, SHIFT])
+    amounts = tf.random.stateless_uniform(
+        [tf.shape(images)[0], 6], key, -limits, limits
+    )
+    angle, log_x, log_y, shear, shift_x, shift_y = tf.unstack(amounts, axis=1)
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    scale_x, scale_y = 1 + log_x, 1 + log_y
+    # Where an output pixel (x, y) comes from: (a x + b y + c, d x + e y + f).
+    a, b = scale_x * cos, scale_y * (shear * cos - sin)
+    d, e = scale_x * sin, scale_y * (shear * sin + cos)
+    centre = (IMAGE_SIZE - 1) / 2
+    c = centre - centre * (a + b) + shift_x
+    f = centre - centre * (d + e) + shift_y
+    zero = tf.zeros_like(a)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack([a, b, c, d, e, f, zero, zero], axis=1),
+        output_shape=[IMAGE_SIZE, IMAGE_SIZE],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )
+
+
+# ------------------------------------------------------------ training, evaluation
+
+
+def inference(
+    feeds: Inputs, architecture: dict[str, int], seed: int, global_step: tf.Tensor
+) -> tf.Tensor:
+    """Build the network behind its augmentation; return logits [batch_size, 10]."""
+    images = tf.reshape(feeds.images, [-1, IMAGE_SIZE, IMAGE_SIZE, 1])
+    key = random_key(seed, global_step, 0)
+    images = tf.cond(
+        feeds.augment > 0,
+        lambda: random_affine(images, feeds.augment, key),
+        lambda: images,
+    )
+    images = tf.ensure_shape(images, [None, IMAGE_SIZE, IMAGE_SIZE, 1])
+    key = random_key(seed, global_step, 1)
+    return cnn(images, feeds.keep_prob, key, **architecture)
+
+
+def cross_entropy(
+    logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float
+) -> tf.Tensor:
+    """Return the cross-entropy of each example in nats, float32 of shape [batch_size].
+
+    Label smoothing (C. Szegedy et al., "Rethinking the Inception Architecture", 2016)
+    takes that share of the target from the label and spreads it over all ten classes.
+    """
+    targets = tf.one_hot(labels, CLASSES) * (1 - label_smoothing)
+    targets += label_smoothing / CLASSES
+    return tf.nn.softmax_cross_entropy_with_logits_v2(labels=targets, logits=logits)
+
+
+def learning_rate(
+    global_step: tf.Tensor, steps: int, peak: float, schedule: str, warmup: float
+) -> tf.Tensor:
+    """Return the learning rate of a step, a float32 scalar.
+
+    Args:
+        global_step: int64 scalar, 0 at the first step.
+        steps: length of the run.
+        peak: the rate after the warm-up.
+        schedule: "cosine" falls to zero at the end of the run (I. Loshchilov,
+            F. Hutter, "SGDR", 2017); "constant" stays.
+        warmup: share of the steps in which the rate first rises from zero, linearly.
+    """
+    step = tf.cast(global_step, tf.float32)
+    warmup_steps = warmup * steps
+    rise = tf.minimum(1.0, (step + 1) / max(1.0, warmup_steps))
+    if schedule == "constant":
+        return peak * rise
+    done = tf.maximum(0.0, step - warmup_steps) / max(1.0, steps - warmup_steps)
+    return peak * rise * 0.5 * (1 + tf.cos(math.pi * done))
+
+
+def evaluation(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the sum of cross-entropies and the number of right answers.
+
+    Sums, a float32 and an int32 scalar: batches of any size add up.
+    """
+    right = tf.equal(tf.argmax(logits, 1, output_type=tf.int32), labels)
+    return (
+        tf.reduce_sum(cross_entropy(logits, labels, 0.0)),
+        tf.reduce_sum(tf.cast(right, tf.int32)),
+    )
+
+
+# -------------------------------------------------------------------- layer table
+
+
+def layer_table(outputs: list[tf.Tensor], variables: list[tf.Variable]) -> str:
+    """Return a line a layer: name, output shape, parameters; and their total."""
+    lines = [f"{'layer':<26}{'output shape':<20}{'parameters':>12}"]
+    counted = set()
+    for output in outputs:
+        scope = output.op.name.rpartition("/")[0]
+        own = [v for v in variables if scope and v.op.name.startswith(f"{scope}/")]
+        new = [v for v in own if v.op.name not in counted]
+        counted.update(v.op.name for v in new)
+        shape = " x ".join(str(size) for size in output.shape[1:])
+        parameters = sum(v.shape.num_elements() for v in new)
+        lines.append(f"{output.op.name:<26}{shape:<20}{parameters:>12,}")
+    total = sum(v.shape.num_elements() for v in variables)
+    return "\n".join([*lines, f"{'total':<46}{total:>12,}"])
+
+
+def main() -> None:
+    """Print the layer table."""
+    with tf.Graph().as_default() as graph:
+        inference(inputs(), ARCHITECTURE, 0, tf.constant(0))
+        print(layer_table(graph.get_collection(ACTIVATIONS), tf.trainable_variables()))
+
+
+if __name__ == "__main__":
+    import cli
+
+    cli.run(main)

@@ -1,0 +1,133 @@
+"""Every figure of the project. Drawing opens no window and leaves no figure open."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends import BackendFilter, backend_registry
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart with any kind of colour vision.
+BLUE, ORANGE = "#0072B2", "#D55E00"
+
+
+def save(figure: Figure, path: Path) -> str:
+    """Write the figure as PNG, whole or not at all; return the path to print."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        figure.savefig(part, format="png", dpi=120)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def show_or_save(draw: Callable[[Figure], None], path: Path) -> str | None:
+    """Show what `draw` draws in a window, or write it to `path` where there is none.
+
+    Returns:
+        The path written to, None after a window was closed.
+    """
+    from matplotlib import pyplot
+
+    windows = backend_registry.list_builtin(BackendFilter.INTERACTIVE)
+    if matplotlib.get_backend().lower() in windows:
+        draw(pyplot.figure(layout="constrained"))
+        pyplot.show()
+        pyplot.close("all")
+        return None
+    figure = Figure(layout="constrained")
+    draw(figure)
+    return save(figure, path)
+
+
+def _draw_digit(axes: Axes, image: np.ndarray, title: str, wrong: bool = False) -> None:
+    axes.imshow(image.reshape(28, 28), cmap="gray_r", vmin=0, vmax=1)
+    axes.set_title(title, fontsize=10, color=ORANGE if wrong else "black")
+    axes.set_axis_off()
+
+
+def digit_grid(images: np.ndarray, labels: Sequence[int]) -> Figure:
+    """Return the digits with their labels, four in a row.
+
+    Args:
+        images: float array of shape (n, 784), values in [0, 1], 1 is ink.
+        labels: n digits.
+    """
+    rows = -(-len(images) // 4)
+    figure = Figure(figsize=(5, 1.35 * rows), layout="constrained")
+    grid = figure.subplots(rows, 4, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, image, label in zip(grid.flat, images, labels, strict=False):
+        _draw_digit(axes, image, str(label))
+    return figure
+
+
+def curves(history: Sequence[Mapping[str, float | None]], title: str) -> Figure:
+    """Return loss and accuracy against epochs, training and validation.
+
+    Args:
+        history: rows of history.csv.
+        title: what was run.
+    """
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    epochs = [row["epoch"] for row in history]
+    for axes, quantity, unit in zip(
+        figure.subplots(1, 2), ("loss", "accuracy"), (" (nats)", ""), strict=True
+    ):
+        for split, colour, marker in (
+            ("training", BLUE, "o"),
+            ("validation", ORANGE, "s"),
+        ):
+            values = [row[f"{split}_{quantity}"] for row in history]
+            if None not in values:
+                axes.plot(
+                    epochs, values, color=colour, marker=marker, ms=4, label=split
+                )
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(quantity + unit)
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    return figure
+
+
+def predictions(
+    figure: Figure, images: np.ndarray, labels: np.ndarray, probabilities: np.ndarray
+) -> None:
+    """Draw each image with its answer, one alone beside a chart of its probabilities.
+
+    Args:
+        figure: an empty one.
+        images: float array of shape (n, 784), values in [0, 1], 1 is ink.
+        labels: int array of shape (n,), the truth.
+        probabilities: float array of shape (n, 10).
+    """
+    answers = probabilities.argmax(axis=1)
+    titles = [
+        f"{answer} ({row.max():.3f})" + ("" if answer == label else f", is {label}")
+        for answer, row, label in zip(answers, probabilities, labels, strict=True)
+    ]
+    if len(images) > 1:
+        columns = min(len(images), 10)
+        rows = -(-len(images) // columns)
+        figure.set_size_inches(1.3 * columns, 1.5 * rows)
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for axes, image, title in zip(grid.flat, images, titles, strict=False):
+            _draw_digit(axes, image, title, wrong="is" in title)
+        return
+    figure.set_size_inches(7, 3.2)
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.4))
+    _draw_digit(left, images[0], f"predict={answers[0]}, correct={labels[0]}")
+    colours = [ORANGE if digit == answers[0] else BLUE for digit in range(10)]
+    bars = right.bar(range(10), probabilities[0], color=colours)
+    right.bar_label(bars, [f"{p:.2f}" for p in probabilities[0]], fontsize=8)
+    right.set(xticks=range(10), ylim=(0, 1.08), xlabel="digit", ylabel="probability")
+    right.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,153 @@
+"""Classify test images with the network that train.py saved.
+
+    python predict.py --index 1
+
+prints ``predict=2, correct=2`` with the probability of each digit, and shows both.
+
+From another script: ``predict.restore(save_dir).probabilities(images)``.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import checkpoint
+import cli
+import input_data
+import model
+import plots
+import train
+from graph_mode import available_cores, cpu_has_bfloat16, session_config, tf
+
+BATCH = 500  # images evaluated at once; larger batches are no faster
+GRID = 100  # pictures that a grid shows at most
+
+
+class Classifier:
+    """A trained network in a Session of its own.
+
+    Attributes:
+        config: what config.json says of the network and its training.
+    """
+
+    def __init__(self, save_dir: Path) -> None:
+        """Rebuild and restore the network, see `restore`."""
+        self.config = checkpoint.read_config(save_dir)
+        with tf.Graph().as_default() as graph:
+            self._feeds = model.inputs()
+            logits = model.inference(
+                self._feeds, self.config["architecture"], 0, tf.constant(0)
+            )
+            self._probabilities = tf.nn.softmax(logits)
+            self._session = tf.Session(
+                graph=graph,
+                config=session_config(
+                    available_cores(),
+                    self.config["constants"]["bfloat16"] and cpu_has_bfloat16(),
+                ),
+            )
+            prefix = save_dir / self.config["checkpoint"]
+            checkpoint.restore(self._session, prefix, tf.trainable_variables())
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return the probability of each digit.
+
+        Args:
+            images: float32 array of shape (n, 784) or (n, 28, 28), values in [0, 1],
+                ink is 1.
+
+        Returns:
+            Float32 array of shape (n, 10), rows sum to 1.
+        """
+        images = images.reshape(len(images), model.IMAGE_SIZE**2)
+        parts = [np.zeros((0, model.CLASSES), np.float32)]
+        for start in range(0, len(images), BATCH):
+            feed = {self._feeds.images: images[start : start + BATCH]}
+            parts.append(self._session.run(self._probabilities, feed))
+        return np.concatenate(parts)
+
+
+def restore(save_dir: Path) -> Classifier:
+    """Return the network that `save_dir` holds.
+
+    It is rebuilt from config.json, not from today's constants.
+
+    Raises:
+        cli.UserError: there is none, it is damaged, or its shapes are others than
+            those of the network that model.py builds.
+    """
+    return Classifier(save_dir)
+
+
+def indices(text: str) -> list[int]:
+    """Return the indices that an argument names: "3", or "0-9" for ten of them."""
+    first, dash, last = text.partition("-")
+    try:
+        numbers = list(range(int(first), int(last if dash else first) + 1))
+    except ValueError:
+        numbers = []
+    if not numbers:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}; it must be a number from 0, as 7, or a range, as 0-9"
+        )
+    return numbers
+
+
+def test_images(config: dict, data_dir: Path | None) -> input_data.DataSet:
+    """Return the test images of the data set that the network was trained on.
+
+    Args:
+        config: of the checkpoint.
+        data_dir: where they are; None for where they were at training.
+    """
+    trained_in = input_data.ROOT / config["constants"]["data_dir"]
+    return input_data.load_test(config["dataset"]["name"], data_dir or trained_in)
+
+
+def print_prediction(probabilities: np.ndarray, label: int, heading: str) -> None:
+    """Print the answer, the truth and the probability of each digit."""
+    print(f"{heading}predict={probabilities.argmax()}, correct={label}")
+    print("  ".join(f"{digit}: {p:.4f}" for digit, p in enumerate(probabilities)))
+
+
+def main() -> None:
+    """Classify the test images that were asked for."""
+    parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--index",
+        type=indices,
+        nargs="+",
+        default=[[0]],
+        help="of test images, from 0: one, several (3 5 8) or a range (0-9)",
+    )
+    parser.add_argument(
+        "--save_dir", type=Path, default=input_data.ROOT / train.SAVE_DIR
+    )
+    parser.add_argument("--data_dir", type=Path, help="default: as at training")
+    args = parser.parse_args()
+    network = restore(args.save_dir)
+    test = test_images(network.config, args.data_dir)
+    chosen = [index for numbers in args.index for index in numbers]
+    if max(chosen) >= test.num_examples:
+        raise cli.UserError(
+            f"--index is {max(chosen)}; it must be 0 to {test.num_examples - 1}, for "
+            f"there are {test.num_examples} test images"
+        )
+    images, labels = test.images[chosen], test.labels[chosen]
+    probabilities = network.probabilities(images)
+    for index, row, label in zip(chosen, probabilities, labels, strict=True):
+        heading = f"index {index}: " if len(chosen) > 1 else ""
+        print_prediction(row, label, heading)
+    written = plots.show_or_save(
+        lambda figure: plots.predictions(
+            figure, images[:GRID], labels[:GRID], probabilities[:GRID]
+        ),
+        args.save_dir / "prediction.png",
+    )
+    if written:
+        print(f"wrote {written}")
+
+
+if __name__ == "__main__":
+    cli.run(main, input_data.DataError)
