@@ -188,21 +188,16 @@ def _places(data_dir: Path, name: str) -> Iterator[Path]:
 # ----------------------------------------------------------------------- downloading
 
 
-def download(name: str, data_dir: Path, mirrors: Sequence[str] = MIRRORS) -> Path:
-    """Download one MNIST file into the data folder from the first mirror that has it.
+def download(name: str, mirrors: Sequence[str]) -> bytes:
+    """Return one MNIST file, gzip-compressed, from the first mirror that has it.
 
     Args:
         name: a key of FILES; ``name.gz`` is fetched.
-        data_dir: an existing folder.
         mirrors: base addresses, tried in order. A file from MIRRORS must have MNIST's
             checksum, from elsewhere it may be another data set of the same sizes.
 
-    Returns:
-        The path of the new file, there only when it is whole and verified.
-
     Raises:
         DataNotFoundError: no mirror has it; the text says what each one answered.
-        OSError: the folder cannot be written to.
     """
     idx = FILES[name]
     answers = []
@@ -218,11 +213,11 @@ def download(name: str, data_dir: Path, mirrors: Sequence[str] = MIRRORS) -> Pat
             code = f"{error.code} " if isinstance(error, urllib.error.HTTPError) else ""
             answers.append(f"{urllib.parse.urlsplit(url).netloc}: {code}{reason}")
         else:
-            return _write_whole(data_dir / f"{name}.gz", data)
+            return bytes(data)
     raise DataNotFoundError(
-        f"{name}.gz is not in {data_dir} and no mirror gave it ({'; '.join(answers)}). "
-        f"Put the four MNIST files into {data_dir}, or train on the digits that come "
-        "with scikit-learn: python train.py --dataset digits"
+        f"{name}.gz is needed and no mirror gave it ({'; '.join(answers)}). Put the "
+        "four MNIST files into the data folder yourself, or train on the digits that "
+        "come with scikit-learn: python train.py --dataset digits"
     )
 
 
@@ -249,7 +244,7 @@ def _fetch(url: str, limit: int) -> bytearray:
     return data
 
 
-def _write_whole(path: Path, data: bytes) -> Path:
+def _write_whole(path: Path, data: bytes) -> None:
     """Write a file so that nobody ever sees a part of it under its name."""
     for left_over in path.parent.glob(f"{path.name}.*.part"):
         if time.time() - left_over.stat().st_mtime > DOWNLOAD_SECONDS:
@@ -264,7 +259,6 @@ def _write_whole(path: Path, data: bytes) -> Path:
         os.replace(part, path)
     finally:
         Path(part).unlink(missing_ok=True)
-    return path
 
 
 def _keep_aside(path: Path) -> None:
@@ -312,14 +306,14 @@ def load_arrays(
     if data_dir.exists() and not data_dir.is_dir():
         raise DataError(f"{data_dir} is a file; a folder for the data is needed")
     found: dict[str, tuple[np.ndarray, str]] = {}
-    bad: list[tuple[Path, str]] = []
+    bad: dict[str, list[Path]] = {name: [] for name in names}
     for name in names:
         for path in _places(data_dir, name):
             try:
                 found[name] = _read_file(path, name)
                 break
             except DataError as error:
-                bad.append((path, name))
+                bad[name].append(path)
                 _say(str(error))
     missing = [name for name in names if name not in found]
     foreign = [name for name in found if found[name][1] != FILES[name].sha256]
@@ -330,13 +324,12 @@ def load_arrays(
             "was downloaded, for MNIST's would not belong to it"
         )
     for name in missing:
+        data = download(name, MIRRORS if source_url is None else [source_url])
+        found[name] = parse_idx(data, FILES[name].magic)
         data_dir.mkdir(parents=True, exist_ok=True)
-        mirrors = MIRRORS if source_url is None else [source_url]
-        path = download(name, data_dir, mirrors)
-        found[name] = _read_file(path, name)
-        for bad_path, bad_name in bad:
-            if bad_name == name and bad_path != path:
-                _keep_aside(bad_path)
+        for path in bad[name]:
+            _keep_aside(path)
+        _write_whole(data_dir / f"{name}.gz", data)
     return _together(data_dir, found)
 
 

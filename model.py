@@ -58,14 +58,11 @@ def inputs() -> Inputs:
 def _weights(shape: list[int]) -> tuple[tf.Variable, tf.Variable]:
     """Create the variables of a layer, weights of `shape` and biases.
 
-    Initial values are those of TensorFlow's MNIST tutorial: small random weights break
-    the symmetry, positive biases keep relu units alive.
+    The initial weights are get_variable's own, X. Glorot and Y. Bengio, "Understanding
+    the difficulty of training deep feedforward neural networks", 2010.
     """
-    spread = tf.truncated_normal_initializer(stddev=0.1)
-    w = tf.get_variable("w_variable", shape, initializer=spread)
-    b = tf.get_variable(
-        "b_variable", shape[-1:], initializer=tf.constant_initializer(0.1)
-    )
+    w = tf.get_variable("w_variable", shape)
+    b = tf.get_variable("b_variable", shape[-1:], initializer=tf.zeros_initializer())
     return w, b
 
 
