@@ -6,7 +6,7 @@ Exit status: 0 done, 1 the user has something to mend, 2 a bad flag, 130 Ctrl-C.
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -43,13 +43,17 @@ def checked(name: str, value: object, rule: Rule) -> Any:  # noqa: ANN401
 
 
 def read_settings(
-    constants: Mapping[str, object], rules: Mapping[str, Rule], description: str
+    constants: Mapping[str, object],
+    rules: Mapping[str, Rule],
+    exclusive: Sequence[str],
+    description: str,
 ) -> SimpleNamespace:
     """Return the constants named by `rules`, each overridden by its flag.
 
     Args:
         constants: the script's UPPER_CASE constants by name, the only defaults.
         rules: the accepted values of each constant, in the order of --help.
+        exclusive: constants of which one flag at most may be given.
         description: first line of --help.
 
     Returns:
@@ -60,8 +64,9 @@ def read_settings(
         UserError: a constant holds a value that it may not.
     """
     parser = ArgumentParser(description=description)
+    one_of = parser.add_mutually_exclusive_group()
     for name, (_, _, accepted) in rules.items():
-        parser.add_argument(
+        (one_of if name in exclusive else parser).add_argument(
             f"--{name.lower()}",
             metavar="VALUE",
             default=argparse.SUPPRESS,

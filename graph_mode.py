@@ -41,12 +41,12 @@ def _without_startup_noise() -> Iterator[None]:
                     os.write(2, line)
 
 
-if "TF_CPP_MIN_LOG_LEVEL" in os.environ:  # somebody wants to see the messages
-    import tensorflow.compat.v1 as tf
-else:
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+# Whoever sets another level wants to see the messages.
+if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
     with _without_startup_noise():
         import tensorflow.compat.v1 as tf
+else:
+    import tensorflow.compat.v1 as tf
 tf.logging.set_verbosity(tf.logging.ERROR)
 
 __all__ = ["available_cores", "cpu_has_bfloat16", "session_config", "tf"]

@@ -296,7 +296,7 @@ def load_arrays(
 
     Returns:
         uint8 arrays as `parse_idx` gives them. A set with other checksums than MNIST's
-        is somebody's own: it is used, told once on stderr, and never mixed with MNIST.
+        is somebody's own: it is used, and never mixed with MNIST.
 
     Raises:
         DataNotFoundError: files are missing and cannot be downloaded.
@@ -334,7 +334,7 @@ def load_arrays(
 
 
 def _together(data_dir: Path, found: dict[str, tuple[np.ndarray, str]]) -> Arrays:
-    """Check that images and labels belong together; say if they are not MNIST."""
+    """Check that images and labels belong together."""
     for images, labels in zip(list(found)[::2], list(found)[1::2], strict=True):
         if len(found[images][0]) != len(found[labels][0]):
             raise DataError(
@@ -342,8 +342,6 @@ def _together(data_dir: Path, found: dict[str, tuple[np.ndarray, str]]) -> Array
                 f"{len(found[labels][0])} labels; they must be equally many"
             )
     is_mnist = all(sha256 == FILES[name].sha256 for name, (_, sha256) in found.items())
-    if not is_mnist:
-        _say(f"{data_dir}: {NOT_MNIST['own']}")
     return Arrays({name: array for name, (array, _) in found.items()}, is_mnist)
 
 
@@ -472,8 +470,10 @@ def read_data_sets(
         return Datasets(
             *(DataSet(nothing, nothing, True, one_hot, seed) for _ in Datasets._fields)
         )
-    arrays = load_arrays(train_dir, source_url=source_url).by_name.values()
-    return _split(arrays, validation_size, seed, one_hot, dtype, reshape)
+    arrays, is_mnist = load_arrays(train_dir, source_url=source_url)
+    if not is_mnist:
+        _say(f"{train_dir}: {NOT_MNIST['own']}")
+    return _split(arrays.values(), validation_size, seed, one_hot, dtype, reshape)
 
 
 def _data_set(
@@ -563,6 +563,8 @@ def load(
     if dataset != "digits":
         try:
             arrays, is_mnist = load_arrays(data_dir)
+            if not is_mnist:
+                _say(f"{data_dir}: {NOT_MNIST['own']}")
             splits = _split(arrays.values(), validation_size, seed)
             return ("mnist" if is_mnist else "own"), splits
         except DataNotFoundError as error:
@@ -578,7 +580,10 @@ def load_test(dataset: str, data_dir: Path) -> DataSet:
     """Return the test images alone, of a data set as `load` names it."""
     if dataset == "digits":
         return _data_set(*digits_arrays()[2:], None)
-    return _data_set(*load_arrays(data_dir, TEST_FILES).by_name.values(), None)
+    arrays, is_mnist = load_arrays(data_dir, TEST_FILES)
+    if dataset == "mnist" and not is_mnist:
+        _say(f"{data_dir}: {NOT_MNIST['own']}")
+    return _data_set(*arrays.values(), None)
 
 
 def main() -> None:

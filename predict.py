@@ -101,7 +101,7 @@ def test_images(config: dict, data_dir: Path | None) -> input_data.DataSet:
         config: of the checkpoint.
         data_dir: where they are; None for where they were at training.
     """
-    trained_in = input_data.ROOT / config["constants"]["data_dir"]
+    trained_in = (input_data.ROOT / config["constants"]["data_dir"]).resolve()
     return input_data.load_test(config["dataset"]["name"], data_dir or trained_in)
 
 

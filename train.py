@@ -72,9 +72,9 @@ EVAL_BATCH = 500  # images; larger ones are no faster and take more memory
 
 def read_settings() -> SimpleNamespace:
     """Return the run's settings: the constants and flags, checked and resolved."""
-    settings = cli.read_settings(globals(), RULES, __doc__.splitlines()[0])
-    if {"steps", "epochs"} <= settings.given:
-        raise cli.UserError("--steps and --epochs are two ways to say one thing")
+    settings = cli.read_settings(
+        globals(), RULES, ("STEPS", "EPOCHS"), __doc__.splitlines()[0]
+    )
     if "steps" in settings.given:
         settings.epochs = 0.0
     # A flag's path is relative to where the user is, a constant's to the project.
@@ -221,7 +221,7 @@ def diverged(what: str, step: int, settings: SimpleNamespace) -> cli.UserError:
     """Return the error of a run whose numbers are no longer finite."""
     return cli.UserError(
         f"{what} at step {step}: stopped. What {settings.save_dir} held before is as "
-        f"it was. LEARNING_RATE is {settings.learning_rate:g}; try a tenth of it"
+        f"it was. LEARNING_RATE is {settings.learning_rate:g}; try a smaller one"
     )
 
 
@@ -241,8 +241,9 @@ def report(
     row = {"step": step, "epoch": epoch}
     row["learning_rate"] = float(session.run(graph.learning_rate))
     size = data.validation.num_examples
+    sample = slice(size or EVAL_BATCH)
     for split, images, labels in (
-        ("training", data.train.images[: size or EVAL_BATCH], data.train.labels),
+        ("training", data.train.images[sample], data.train.labels[sample]),
         ("validation", data.validation.images, data.validation.labels),
     ):
         loss, right = evaluate(session, graph, images, labels)
@@ -313,7 +314,9 @@ def main() -> None:
     if name != "mnist":
         print(input_data.NOT_MNIST[name], file=sys.stderr)
     print(f"test accuracy {accuracy_text(accuracy, data.test.num_examples)}")
-    print("next: python predict.py --index 1")
+    elsewhere = settings.save_dir != input_data.ROOT / SAVE_DIR
+    where = f" --save_dir {settings.save_dir}" if elsewhere else ""
+    print(f"next: python predict.py --index 1{where}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,226 @@
+"""model.py: names, shapes and numbers, against NumPy and SciPy."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import scipy.special
+import scipy.stats
+
+import model
+from graph_mode import tf
+
+ODD = {"kernel_size": 3, "conv_1_filters": 5, "conv_2_filters": 7, "fc_units": 11}
+
+
+@pytest.fixture
+def session() -> Iterator[tf.Session]:
+    """A Session in a graph of its own."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(7)
+        yield session
+
+
+def test_variables_are_those_of_the_article(session: tf.Session) -> None:
+    model.inference(model.inputs(), model.ARCHITECTURE, 0, tf.constant(0))
+    shapes = {v.op.name: v.shape.as_list() for v in tf.trainable_variables()}
+    assert shapes == {
+        "layer_1/w_variable": [5, 5, 1, 32],
+        "layer_1/b_variable": [32],
+        "layer_2/w_variable": [5, 5, 32, 64],
+        "layer_2/b_variable": [64],
+        "full_connection_1/w_variable": [3136, 1024],
+        "full_connection_1/b_variable": [1024],
+        "full_connection_2/w_variable": [1024, 10],
+        "full_connection_2/b_variable": [10],
+    }
+
+
+def numpy_logits(images: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
+    """Compute the network in float64, convolution by convolution."""
+    x = images.reshape(-1, 28, 28, 1).astype(np.float64)
+    for scope in ("layer_1", "layer_2"):
+        kernel = weights[f"{scope}/w_variable"]
+        bias = weights[f"{scope}/b_variable"]
+        maps = []
+        for channel, b in enumerate(bias):
+            summed = sum(
+                scipy.ndimage.correlate(
+                    x[..., c], kernel[np.newaxis, :, :, c, channel], mode="constant"
+                )
+                for c in range(x.shape[3])
+            )
+            maps.append(np.maximum(summed + b, 0))
+        x = np.stack(maps, axis=-1)
+        x = np.maximum(x[:, ::2], x[:, 1::2])
+        x = np.maximum(x[:, :, ::2], x[:, :, 1::2])
+    x = x.reshape(len(x), -1)
+    fc_1, fc_2 = "full_connection_1", "full_connection_2"
+    x = np.maximum(x @ weights[f"{fc_1}/w_variable"] + weights[f"{fc_1}/b_variable"], 0)
+    return x @ weights[f"{fc_2}/w_variable"] + weights[f"{fc_2}/b_variable"]
+
+
+@pytest.mark.parametrize("architecture", [ODD, model.ARCHITECTURE])
+def test_logits_agree_with_numpy(session: tf.Session, architecture: dict) -> None:
+    feeds = model.inputs()
+    logits = model.inference(feeds, architecture, 0, tf.constant(0))
+    rng = np.random.default_rng(0)
+    for variable in tf.trainable_variables():  # biases too must matter
+        noise = rng.normal(0, 0.1, variable.shape.as_list())
+        session.run(variable.initializer)
+        variable.load(noise.astype(np.float32), session)
+    weights = {
+        v.op.name: session.run(v).astype(np.float64) for v in tf.trainable_variables()
+    }
+    images = rng.random((3, 784), dtype=np.float32)
+    np.testing.assert_allclose(
+        session.run(logits, {feeds.images: images}),
+        numpy_logits(images, weights),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+def test_layer_table_counts_every_parameter_once(
+    session: tf.Session, capsys: pytest.CaptureFixture
+) -> None:
+    model.main()
+    lines = capsys.readouterr().out.splitlines()
+    counts = [int(line.split()[-1].replace(",", "")) for line in lines[1:]]
+    assert counts[-1] == sum(counts[:-1]) == 3_274_634
+    assert lines[1].split()[:6] == ["layer_1/relu", "28", "x", "28", "x", "32"]
+
+
+def test_dropout_and_augmentation_are_off_unless_fed(session: tf.Session) -> None:
+    feeds = model.inputs()
+    step = tf.placeholder_with_default(tf.constant(0, tf.int64), [])
+    logits = model.inference(feeds, ODD, 1, step)
+    session.run(tf.global_variables_initializer())
+    images = np.random.default_rng(0).random((13, 784), dtype=np.float32)
+
+    def run(**feed: float) -> np.ndarray:
+        values = {feeds.images: images, step: feed.pop("step", 0)}
+        values |= {getattr(feeds, name): value for name, value in feed.items()}
+        return session.run(logits, values)
+
+    assert (run(step=0) == run(step=1)).all()
+    for name, value in (("keep_prob", 0.5), ("augment", 1.0)):
+        assert (run(**{name: value}) == run(**{name: value})).all()
+        assert (run(**{name: value}) != run()).any()
+        assert (run(**{name: value}) != run(**{name: value}, step=1)).any()
+
+
+def test_dropout_keeps_its_share_and_the_mean(session: tf.Session) -> None:
+    x = tf.ones([100, 1024])
+    key = model.random_key(3, tf.constant(5), 1)
+    kept = session.run(model.dropout(x, tf.constant(0.3), key))
+    assert set(np.unique(kept)) == {0, np.float32(1) / np.float32(0.3)}
+    # 102,400 draws: five standard deviations are 0.0072.
+    assert (kept > 0).mean() == pytest.approx(0.3, abs=0.0072)
+
+
+def test_cross_entropy_agrees_with_scipy(session: tf.Session) -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 40, (13, 10)).astype(np.float32)  # softmax would underflow
+    labels = rng.integers(0, 10, 13)
+    log_p = scipy.special.log_softmax(logits.astype(np.float64), axis=1)
+    for smoothing in (0.0, 0.1):
+        targets = np.full((13, 10), smoothing / 10)
+        targets[np.arange(13), labels] += 1 - smoothing
+        np.testing.assert_allclose(
+            session.run(model.cross_entropy(logits, labels, smoothing)),
+            -(targets * log_p).sum(axis=1),
+            rtol=1e-5,
+            atol=1e-5,
+        )
+    loss, right = session.run(model.evaluation(logits, tf.constant(labels, tf.int32)))
+    assert loss == pytest.approx(-log_p[np.arange(13), labels].sum(), rel=1e-5)
+    assert right == (logits.argmax(axis=1) == labels).sum()
+
+
+def test_learning_rate_rises_then_falls_to_zero(session: tf.Session) -> None:
+    step = tf.placeholder(tf.int64, [])
+
+    def rates(schedule: str, warmup: float) -> list[float]:
+        rate = model.learning_rate(step, 200, 0.3, schedule, warmup)
+        return [session.run(rate, {step: at}) for at in (0, 4, 9, 105, 200)]
+
+    assert rates("cosine", 0.05) == pytest.approx([0.03, 0.15, 0.3, 0.15, 0], abs=1e-6)
+    assert rates("constant", 0.05) == pytest.approx([0.03, 0.15, 0.3, 0.3, 0.3])
+    assert rates("constant", 0) == pytest.approx([0.3] * 5)
+
+
+# --------------------------------------------------------------------- random affine
+
+
+def blob(x: float, y: float) -> np.ndarray:
+    rows, columns = np.mgrid[:28, :28]
+    return np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 4).astype(np.float32)
+
+
+def moved(
+    monkeypatch: pytest.MonkeyPatch,
+    session: tf.Session,
+    x: float,
+    y: float,
+    **limits: float,
+) -> np.ndarray:
+    """Return the places (x, y), in pixels, to which 999 transforms move a blob."""
+    for name in ("ROTATION", "SCALING", "SHEAR", "SHIFT"):
+        monkeypatch.setattr(model, name, limits.get(name, 0.0))
+    images = np.tile(blob(x, y)[np.newaxis, :, :, np.newaxis], (999, 1, 1, 1))
+    key = model.random_key(1, tf.constant(2), 0)
+    result = session.run(model.random_affine(images, tf.constant(1.0), key))[..., 0]
+    centres = [scipy.ndimage.center_of_mass(image) for image in result]
+    return np.array(centres)[:, ::-1]
+
+
+def assert_uniform(values: np.ndarray, low: float, high: float) -> None:
+    fit = scipy.stats.kstest(values, "uniform", (low, high - low))
+    assert fit.pvalue > 1e-3, fit
+
+
+def test_no_transform_leaves_images_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, session: tf.Session
+) -> None:
+    places = moved(monkeypatch, session, 11.0, 17.0)
+    np.testing.assert_allclose(places, np.tile([11.0, 17.0], (999, 1)), atol=1e-3)
+
+
+def test_shift_is_uniform_along_both_axes(
+    monkeypatch: pytest.MonkeyPatch, session: tf.Session
+) -> None:
+    dx, dy = (moved(monkeypatch, session, 13.5, 13.5, SHIFT=1.4) - 13.5).T
+    assert_uniform(dx, -1.4, 1.4)
+    assert_uniform(dy, -1.4, 1.4)
+    assert abs(np.corrcoef(dx, dy)[0, 1]) < 0.15
+
+
+def test_rotation_is_uniform_about_the_centre(
+    monkeypatch: pytest.MonkeyPatch, session: tf.Session
+) -> None:
+    x, y = (moved(monkeypatch, session, 20.5, 13.5, ROTATION=0.12) - 13.5).T
+    assert_uniform(np.arctan2(y, x), -0.12, 0.12)
+    np.testing.assert_allclose(np.hypot(x, y), 7, atol=0.05)
+
+
+def test_scale_and_shear_move_only_along_their_axis(
+    monkeypatch: pytest.MonkeyPatch, session: tf.Session
+) -> None:
+    x, y = (moved(monkeypatch, session, 20.5, 8.5, SCALING=0.07) - 13.5).T
+    assert_uniform(7 / x - 1, -0.07, 0.07)
+    assert_uniform(-5 / y - 1, -0.07, 0.07)
+    x, y = (moved(monkeypatch, session, 13.5, 19.5, SHEAR=0.1) - 13.5).T
+    assert_uniform(-x / 6, -0.1, 0.1)
+    np.testing.assert_allclose(y, 6, atol=0.05)
+
+
+def test_augmentation_strength_multiplies_every_range(session: tf.Session) -> None:
+    images = np.tile(blob(18.0, 9.0)[np.newaxis, :, :, np.newaxis], (199, 1, 1, 1))
+    key = model.random_key(1, tf.constant(2), 0)
+    spreads = []
+    for strength in (0.0, 0.5, 1.0):
+        result = session.run(model.random_affine(images, tf.constant(strength), key))
+        spreads.append(np.abs(result - images).mean())
+    assert spreads[0] < 1e-6 < spreads[1] < 0.7 * spreads[2]

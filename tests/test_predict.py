@@ -1,0 +1,235 @@
+"""predict.py: the same answers in a new process, and refusing what it cannot read."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+import pytest
+from conftest import TEST
+
+import cli
+import input_data
+import model
+import plots
+import predict
+from graph_mode import tf
+
+
+@pytest.fixture(scope="module")
+def trained(
+    run_script: Callable[..., CompletedProcess],
+    tiny_dir: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, str]:
+    """A folder that `python train.py` wrote and what it printed."""
+    save_dir = tmp_path_factory.mktemp("trained")
+    flags = ["--steps=1", "--batch_size=50", "--validation_size=13"]
+    done = run_script(
+        "train.py", "--data_dir", tiny_dir, "--save_dir", save_dir, *flags
+    )
+    assert done.returncode == 0, done.stderr
+    return save_dir, done.stdout
+
+
+@pytest.fixture
+def save_dir(trained: tuple[Path, str], tmp_path: Path) -> Path:
+    """A copy of the trained folder, to be damaged."""
+    return Path(shutil.copytree(trained[0], tmp_path / "copy"))
+
+
+def test_a_new_process_gives_the_accuracy_that_training_printed(
+    trained: tuple[Path, str],
+    run_script: Callable[..., CompletedProcess],
+    tmp_path: Path,
+) -> None:
+    save_dir, printed = trained
+    accuracy = re.search(rf"test accuracy (\S+) \((\d+)/{TEST}\)", printed)
+    assert printed.splitlines()[-1].startswith("next: python predict.py --index 1")
+    everything = f"0-{TEST - 1}"
+    done = run_script(
+        "predict.py", "--index", everything, "--save_dir", save_dir, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    answers = re.findall(r"predict=(\d), correct=(\d)", done.stdout)
+    assert len(answers) == TEST
+    right = sum(answer == truth for answer, truth in answers)
+    assert right == int(accuracy[2])
+    assert 0 < right < TEST  # a few steps: neither chance nor certainty
+    assert (save_dir / "prediction.png").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_index_prints_the_probability_of_each_digit(
+    trained: tuple[Path, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr(
+        "sys.argv", ["predict.py", "--index", "3", "--save_dir", str(trained[0])]
+    )
+    predict.main()
+    first, second, third = capsys.readouterr().out.splitlines()
+    answer = int(re.fullmatch(r"predict=(\d), correct=3", first)[1])
+    values = [float(part) for part in re.findall(r"\d: (\d\.\d{4})", second)]
+    assert np.argmax(values) == answer
+    assert sum(values) == pytest.approx(1, abs=1e-3)
+    assert third.startswith("wrote ")
+
+
+def test_probabilities_take_any_number_of_images(
+    trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = predict.restore(trained[0])
+    images = np.random.default_rng(0).random((13, 28, 28), dtype=np.float32)
+    whole = network.probabilities(images)
+    assert whole.shape == (13, 10)
+    assert whole.dtype == np.float32
+    np.testing.assert_allclose(whole.sum(axis=1), 1, rtol=1e-5)
+    monkeypatch.setattr(predict, "BATCH", 5)
+    np.testing.assert_allclose(network.probabilities(images), whole, atol=2e-3)
+    assert network.probabilities(images[:0]).shape == (0, 10)
+
+
+@pytest.mark.parametrize(
+    ("flag", "numbers"), [("7", [7]), ("0-3", [0, 1, 2, 3]), ("5-5", [5])]
+)
+def test_indices_are_numbers_or_ranges(flag: str, numbers: list[int]) -> None:
+    assert predict.indices(flag) == numbers
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "message"),
+    [
+        (["--index", str(TEST)], 1, f"--index is {TEST}; it must be 0 to {TEST - 1}"),
+        (["--index", "-1"], 2, "must be a number from 0, as 7, or a range, as 0-9"),
+        (["--index", "two"], 2, "'two'; it must be a number"),
+        (["--index", "9-0"], 2, "'9-0'; it must be"),
+        (["--save_dir", "nowhere"], 1, "nowhere holds no trained model: run python tr"),
+        (["--data_dir", __file__], 1, "is a file; a folder for the data is needed"),
+    ],
+)
+def test_wrong_input_gets_one_line(
+    flags: list[str],
+    status: int,
+    message: str,
+    trained: tuple[Path, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr(
+        "sys.argv", ["predict.py", "--save_dir", str(trained[0]), *flags]
+    )
+    with pytest.raises(SystemExit) as stop:
+        cli.run(predict.main, input_data.DataError)
+    error = capsys.readouterr().err
+    assert stop.value.code == status
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def edit_config(save_dir: Path, **values: object) -> None:
+    path = save_dir / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_another_architecture_is_refused_by_shape(save_dir: Path) -> None:
+    edit_config(save_dir, architecture=model.ARCHITECTURE | {"kernel_size": 3})
+    message = r"layer_1/w_variable has shape \[5, 5, 1, 32\].* builds \[3, 3, 1, 32\]"
+    with pytest.raises(cli.UserError, match=message):
+        predict.restore(save_dir)
+
+
+def test_edited_model_code_is_refused(
+    save_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = model.fc
+    monkeypatch.setattr(
+        model,
+        "fc",
+        lambda x, scope, *args, **kw: original(x, f"my_{scope}", *args, **kw),
+    )
+    message = "has no variable my_full_connection_1/w_variable"
+    with pytest.raises(cli.UserError, match=message):
+        predict.restore(save_dir)
+
+
+def test_edited_constants_do_not_touch_a_saved_network(
+    trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = np.random.default_rng(0).random((3, 784), dtype=np.float32)
+    before = predict.restore(trained[0]).probabilities(images)
+    monkeypatch.setattr(model, "ARCHITECTURE", model.ARCHITECTURE | {"fc_units": 9})
+    after = predict.restore(trained[0]).probabilities(images)
+    assert (before == after).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "damaged"), ("[]", "damaged"), ("{}", "damaged"), ("\xff", "damaged")],
+)
+def test_damaged_configuration_is_named(
+    save_dir: Path, text: str, message: str
+) -> None:
+    (save_dir / "config.json").write_text(text, encoding="latin-1")
+    with pytest.raises(cli.UserError, match=f"config.json is {message}"):
+        predict.restore(save_dir)
+
+
+def test_damaged_checkpoint_is_named(save_dir: Path) -> None:
+    data = save_dir / "model.ckpt-1.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:1000])
+    with pytest.raises(cli.UserError, match=r"model.ckpt-1 is damaged"):
+        predict.restore(save_dir)
+
+
+def test_a_checkpoint_of_the_article_can_be_restored(tmp_path: Path) -> None:
+    """Its script builds the variables by hand and saves them with a bare Saver."""
+    shapes = {
+        "layer_1": [5, 5, 1, 32],
+        "layer_2": [5, 5, 32, 64],
+        "full_connection_1": [7 * 7 * 64, 1024],
+        "full_connection_2": [1024, 10],
+    }
+    images = np.random.default_rng(0).random((3, 784), dtype=np.float32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.constant(images.reshape(3, 28, 28, 1))
+        for scope, shape in shapes.items():
+            with tf.variable_scope(scope):
+                spread = tf.truncated_normal_initializer(stddev=0.1)
+                w = tf.get_variable("w_variable", shape, initializer=spread)
+                b = tf.get_variable("b_variable", shape[-1:], initializer=spread)
+            if scope.startswith("layer"):
+                x = tf.nn.relu(tf.nn.conv2d(x, w, [1, 1, 1, 1], "SAME") + b)
+                x = tf.nn.max_pool(x, [1, 2, 2, 1], [1, 2, 2, 1], "SAME")
+            else:
+                x = tf.reshape(x, [3, -1]) @ w + b
+                x = tf.nn.relu(x) if scope.endswith("1") else tf.nn.softmax(x)
+        session.run(tf.global_variables_initializer())
+        expected = session.run(x)
+        tf.train.Saver().save(session, str(tmp_path / "model.ckpt"), 10000)
+    config = {
+        "architecture": model.ARCHITECTURE,
+        "constants": {"bfloat16": False, "data_dir": "data"},
+        "dataset": {"name": "mnist"},
+        "checkpoint": "model.ckpt-10000",
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    answers = predict.restore(tmp_path).probabilities(images)
+    np.testing.assert_allclose(answers, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_grid_marks_wrong_answers() -> None:
+    figure = plots.Figure()
+    images = np.zeros((13, 784), np.float32)
+    probabilities = np.eye(10, dtype=np.float32)[np.arange(13) % 10]
+    labels = np.arange(13) % 10
+    labels[4] = 9
+    plots.predictions(figure, images, labels, probabilities)
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert len(titles) == 13
+    assert titles[4] == "4 (1.000), is 9"
+    assert titles[3] == "3 (1.000)"
