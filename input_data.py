@@ -1,4 +1,4 @@
-"""Find, download, verify, parse and batch MNIST, the handwritten digits.
+"""MNIST as training, validation and test sets that hand out batches.
 
     python input_data.py
 
@@ -7,349 +7,37 @@ prints what the data folder holds and writes a picture of sixteen digits.
 `read_data_sets` has the interface of TensorFlow 1's
 ``tensorflow.examples.tutorials.mnist.input_data``, so that a script written for that
 module runs again with ``import input_data``. No TensorFlow in here.
-
-Source of the data: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of
-handwritten digits"; the IDX format is described on the same page.
 """
 
 import functools
-import gzip
-import hashlib
-import http.client
-import io
-import math
 import os
-import sys
-import tempfile
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
+
+from mnist_files import (
+    CLASSES,
+    IMAGE_SIZE,
+    TEST_FILES,
+    DataError,
+    DataNotFoundError,
+    load_arrays,
+    say,
+)
 
 ROOT = Path(__file__).resolve().parent
-MIRRORS = (
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "https://raw.githubusercontent.com/fgnt/mnist/master/",
-)
-STALL_SECONDS = 15  # a mirror that sends nothing for so long is given up
-DOWNLOAD_SECONDS = 600  # and so is one that takes longer for a file
-IMAGE_SIZE = 28  # pixels
-IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 1)
-CLASSES = 10
-MAX_EXAMPLES = 1_000_000  # more than any set of this form; bounds what is unpacked
+DATASETS = ("auto", "mnist", "digits")
 DIGITS_TEST = 300  # images of the embedded digits held out for the test
 DIGITS_VALIDATION = 300  # at most so many for validation
-
-
 # What to say of data sets that are not MNIST.
 NOT_MNIST = {
     "digits": "NOT MNIST: these are the 1,797 small digits that come with scikit-learn",
     "own": "not MNIST: a data set of its form with other checksums, used as your own "
     "(Fashion-MNIST is one such)",
 }
-
-
-class Idx(NamedTuple):
-    """What is known of one MNIST file: its payload is the file uncompressed."""
-
-    magic: int
-    payload_bytes: int
-    sha256: str
-
-
-FILES = {
-    "train-images-idx3-ubyte": Idx(
-        0x0803,
-        47_040_016,
-        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-    ),
-    "train-labels-idx1-ubyte": Idx(
-        0x0801,
-        60_008,
-        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    ),
-    "t10k-images-idx3-ubyte": Idx(
-        0x0803,
-        7_840_016,
-        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-    ),
-    "t10k-labels-idx1-ubyte": Idx(
-        0x0801,
-        10_008,
-        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    ),
-}
-DATASETS = ("auto", "mnist", "digits")
-TEST_FILES = tuple(name for name in FILES if name.startswith("t10k"))
-
-
-class DataError(ValueError):
-    """A data file that cannot be used; the text names it and what is wrong."""
-
-
-class DataNotFoundError(DataError):
-    """MNIST is not in the data folder and could not be downloaded."""
-
-
-# ------------------------------------------------------------------ reading IDX files
-
-
-def parse_idx(data: bytes, magic: int) -> tuple[np.ndarray, str]:
-    """Return the array in an IDX file, and the SHA-256 of the file uncompressed.
-
-    Args:
-        data: the file's bytes, plain or gzip-compressed.
-        magic: 0x0803 for images, 0x0801 for labels.
-
-    Returns:
-        uint8 array of shape (n, 28, 28) or labels of shape (n,) in 0..9, and 64
-        hexadecimal digits.
-
-    Raises:
-        DataError: the bytes are anything else; never another exception, and no more
-            is unpacked than the header promises.
-    """
-    compressed = data.startswith(b"\x1f\x8b")
-    stream = gzip.GzipFile(fileobj=io.BytesIO(data)) if compressed else io.BytesIO(data)
-    try:
-        header = stream.read(16 if magic == 0x0803 else 8)
-        shape = _shape(header, magic)
-        size = math.prod(shape)
-        # Deflate shrinks 1,032 times at best.
-        if size > len(data) * (1032 if compressed else 1):
-            raise DataError(
-                f"its header promises {size} bytes, more than the {len(data)} bytes "
-                "of the file can hold"
-            )
-        payload = _read_at_most(stream, size + 1)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"it is a damaged gzip file ({error})") from None
-    if len(payload) != size:
-        found = f"more than {size}" if len(payload) > size else len(payload)
-        raise DataError(f"it holds {found} bytes where its header promises {size}")
-    array = np.frombuffer(payload, np.uint8).reshape(shape)
-    if magic == 0x0801 and array.max() >= CLASSES:
-        at = int(np.argmax(array >= CLASSES))
-        raise DataError(f"label {array[at]} at place {at}; labels are 0 to 9")
-    digest = hashlib.sha256(header)
-    digest.update(payload)
-    return array, digest.hexdigest()
-
-
-def _shape(header: bytes, magic: int) -> tuple[int, ...]:
-    found = int.from_bytes(header[:4], "big")
-    if len(header) < 4 or found != magic:
-        hint = "; it looks like a web page" if header.lstrip()[:1] == b"<" else ""
-        raise DataError(f"magic number 0x{found:08x}, expected 0x{magic:08x}{hint}")
-    dims = tuple(np.frombuffer(header[4 : len(header) // 4 * 4], ">u4").tolist())
-    if len(dims) != magic & 0xFF:
-        raise DataError("it ends within its header")
-    if not 1 <= dims[0] <= MAX_EXAMPLES:
-        raise DataError(f"it claims {dims[0]} items; 1 to {MAX_EXAMPLES} are read")
-    if dims[1:] not in ((), (IMAGE_SIZE, IMAGE_SIZE)):
-        raise DataError(f"images of {dims[1]}x{dims[2]} pixels, expected 28x28")
-    return dims
-
-
-def _read_at_most(stream: BinaryIO, size: int) -> bytearray:
-    payload = bytearray()
-    while chunk := stream.read(min(1 << 20, size - len(payload))):
-        payload += chunk
-    return payload
-
-
-def _read_file(path: Path, name: str) -> tuple[np.ndarray, str]:
-    limit = MAX_EXAMPLES * IMAGE_SIZE * IMAGE_SIZE + 16
-    try:
-        if path.stat().st_size > limit:
-            raise DataError(f"it has {path.stat().st_size} bytes, at most {limit} do")
-        return parse_idx(path.read_bytes(), FILES[name].magic)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-
-
-def _places(data_dir: Path, name: str) -> Iterator[Path]:
-    """Yield the existing files that may hold `name`: different sites, other names."""
-    dotted = name.replace("-idx", ".idx")
-    for file_name in (f"{name}.gz", name, f"{dotted}.gz", dotted):
-        if (data_dir / file_name).is_file():
-            yield data_dir / file_name
-
-
-# ----------------------------------------------------------------------- downloading
-
-
-def download(name: str, mirrors: Sequence[str]) -> bytes:
-    """Return one MNIST file, gzip-compressed, from the first mirror that has it.
-
-    Args:
-        name: a key of FILES; ``name.gz`` is fetched.
-        mirrors: base addresses, tried in order. A file from MIRRORS must have MNIST's
-            checksum, from elsewhere it may be another data set of the same sizes.
-
-    Raises:
-        DataNotFoundError: no mirror has it; the text says what each one answered.
-    """
-    idx = FILES[name]
-    answers = []
-    for mirror in mirrors:
-        url = f"{mirror.rstrip('/')}/{name}.gz"
-        try:
-            data = _fetch(url, limit=idx.payload_bytes)
-            _, sha256 = parse_idx(data, idx.magic)
-            if sha256 != idx.sha256 and mirror in MIRRORS:
-                raise DataError("its checksum is not that of MNIST")
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = getattr(error, "reason", None) or error
-            code = f"{error.code} " if isinstance(error, urllib.error.HTTPError) else ""
-            answers.append(f"{urllib.parse.urlsplit(url).netloc}: {code}{reason}")
-        else:
-            return bytes(data)
-    raise DataNotFoundError(
-        f"{name}.gz is needed and no mirror gave it ({'; '.join(answers)}). Put the "
-        "four MNIST files into the data folder yourself, or train on the digits that "
-        "come with scikit-learn: python train.py --dataset digits"
-    )
-
-
-def _fetch(url: str, limit: int) -> bytearray:
-    """Return the bytes at `url`; ValueError or OSError where there are over `limit`."""
-    deadline = time.monotonic() + DOWNLOAD_SECONDS
-    request = urllib.request.Request(url, headers={"User-Agent": "mnist-graph-mode"})
-    data = bytearray()
-    with urllib.request.urlopen(request, timeout=STALL_SECONDS) as response:
-        size = int(response.headers.get("Content-Length") or 0)
-        name = url.rsplit("/", 1)[-1]
-        with tqdm(
-            total=size or None, desc=name, unit="B", unit_scale=True, disable=None
-        ) as bar:
-            while len(data) <= limit and (chunk := response.read1(1 << 16)):
-                data += chunk
-                bar.update(len(chunk))
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"took over {DOWNLOAD_SECONDS} s")
-    if max(size, len(data)) > limit:
-        raise DataError(f"it sends more than the {limit} bytes that the file can have")
-    if len(data) < size:
-        raise DataError(f"it sent {len(data)} of {size} bytes")
-    return data
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees a part of it under its name."""
-    for left_over in path.parent.glob(f"{path.name}.*.part"):
-        if time.time() - left_over.stat().st_mtime > DOWNLOAD_SECONDS:
-            left_over.unlink()
-    handle, part = tempfile.mkstemp(".part", f"{path.name}.", path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(part, 0o644)
-        os.replace(part, path)
-    finally:
-        Path(part).unlink(missing_ok=True)
-
-
-def _keep_aside(path: Path) -> None:
-    """Rename a bad file, overwriting nothing."""
-    aside = path.with_name(f"{path.name}.bad")
-    count = 1
-    while aside.exists():
-        count += 1
-        aside = path.with_name(f"{path.name}.bad{count}")
-    path.rename(aside)
-    _say(f"kept the bad file as {aside}")
-
-
-# ---------------------------------------------------------------- the four arrays
-
-
-class Arrays(NamedTuple):
-    """The arrays of the files asked for, by file name, and whether they are MNIST."""
-
-    by_name: dict[str, np.ndarray]
-    is_mnist: bool
-
-
-def load_arrays(
-    data_dir: str | os.PathLike,
-    names: Sequence[str] = tuple(FILES),
-    source_url: str | None = None,
-) -> Arrays:
-    """Read the named files, downloading those that are missing or damaged.
-
-    Args:
-        data_dir: folder with the files under any of their usual names.
-        names: keys of FILES, images before labels.
-        source_url: where to download from instead of MIRRORS.
-
-    Returns:
-        uint8 arrays as `parse_idx` gives them. A set with other checksums than MNIST's
-        is somebody's own: it is used, and never mixed with MNIST.
-
-    Raises:
-        DataNotFoundError: files are missing and cannot be downloaded.
-        DataError: the files do not belong together.
-    """
-    data_dir = Path(data_dir)
-    if data_dir.exists() and not data_dir.is_dir():
-        raise DataError(f"{data_dir} is a file; a folder for the data is needed")
-    found: dict[str, tuple[np.ndarray, str]] = {}
-    bad: dict[str, list[Path]] = {name: [] for name in names}
-    for name in names:
-        for path in _places(data_dir, name):
-            try:
-                found[name] = _read_file(path, name)
-                break
-            except DataError as error:
-                bad[name].append(path)
-                _say(str(error))
-    missing = [name for name in names if name not in found]
-    foreign = [name for name in found if found[name][1] != FILES[name].sha256]
-    if missing and foreign:
-        raise DataError(
-            f"{data_dir} holds a data set that is not MNIST ({foreign[0]} has another "
-            f"checksum), and its {missing[0]} is missing or damaged: add it; nothing "
-            "was downloaded, for MNIST's would not belong to it"
-        )
-    for name in missing:
-        data = download(name, MIRRORS if source_url is None else [source_url])
-        found[name] = parse_idx(data, FILES[name].magic)
-        data_dir.mkdir(parents=True, exist_ok=True)
-        for path in bad[name]:
-            _keep_aside(path)
-        _write_whole(data_dir / f"{name}.gz", data)
-    return _together(data_dir, found)
-
-
-def _together(data_dir: Path, found: dict[str, tuple[np.ndarray, str]]) -> Arrays:
-    """Check that images and labels belong together."""
-    for images, labels in zip(list(found)[::2], list(found)[1::2], strict=True):
-        if len(found[images][0]) != len(found[labels][0]):
-            raise DataError(
-                f"{data_dir}: {images} has {len(found[images][0])} images and {labels} "
-                f"{len(found[labels][0])} labels; they must be equally many"
-            )
-    is_mnist = all(sha256 == FILES[name].sha256 for name, (_, sha256) in found.items())
-    return Arrays({name: array for name, (array, _) in found.items()}, is_mnist)
-
-
-def _say(text: str) -> None:
-    print(f"input_data: {text}", file=sys.stderr)
-
-
-# ------------------------------------------------------------------------- data sets
 
 
 @functools.lru_cache(maxsize=4)
@@ -472,7 +160,7 @@ def read_data_sets(
         )
     arrays, is_mnist = load_arrays(train_dir, source_url=source_url)
     if not is_mnist:
-        _say(f"{train_dir}: {NOT_MNIST['own']}")
+        say(f"{train_dir}: {NOT_MNIST['own']}")
     return _split(arrays.values(), validation_size, seed, one_hot, dtype, reshape)
 
 
@@ -485,7 +173,9 @@ def _data_set(
     reshape: bool = True,
 ) -> DataSet:
     n = len(images)
-    images = images.reshape((n, IMAGE_SIZE**2) if reshape else (n, *IMAGE_SHAPE))
+    images = images.reshape(
+        (n, IMAGE_SIZE**2) if reshape else (n, IMAGE_SIZE, IMAGE_SIZE, 1)
+    )
     if dtype == np.float32:
         images = np.multiply(images, 1 / 255, dtype=np.float32)
     if one_hot:
@@ -564,14 +254,14 @@ def load(
         try:
             arrays, is_mnist = load_arrays(data_dir)
             if not is_mnist:
-                _say(f"{data_dir}: {NOT_MNIST['own']}")
+                say(f"{data_dir}: {NOT_MNIST['own']}")
             splits = _split(arrays.values(), validation_size, seed)
             return ("mnist" if is_mnist else "own"), splits
         except DataNotFoundError as error:
             if dataset == "mnist":
                 raise
-            _say(str(error))
-            _say(NOT_MNIST["digits"])
+            say(str(error))
+            say(NOT_MNIST["digits"])
     validation_size = min(validation_size, DIGITS_VALIDATION)
     return "digits", _split(digits_arrays(), validation_size, seed)
 
@@ -582,7 +272,7 @@ def load_test(dataset: str, data_dir: Path) -> DataSet:
         return _data_set(*digits_arrays()[2:], None)
     arrays, is_mnist = load_arrays(data_dir, TEST_FILES)
     if dataset == "mnist" and not is_mnist:
-        _say(f"{data_dir}: {NOT_MNIST['own']}")
+        say(f"{data_dir}: {NOT_MNIST['own']}")
     return _data_set(*arrays.values(), None)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import input_data
+import mnist_files
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAIN, TEST = 143, 67  # images of the tiny set: odd, so that no two sizes agree
@@ -58,11 +58,11 @@ def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_is_mnist(tiny_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tiny set, whose sizes and checksums count as those of MNIST."""
     files = {}
-    for name, idx in input_data.FILES.items():
+    for name, idx in mnist_files.FILES.items():
         payload = gzip.decompress((tiny_dir / f"{name}.gz").read_bytes())
         sha256 = hashlib.sha256(payload).hexdigest()
-        files[name] = input_data.Idx(idx.magic, len(payload), sha256)
-    monkeypatch.setattr(input_data, "FILES", files)
+        files[name] = mnist_files.Idx(idx.magic, len(payload), sha256)
+    monkeypatch.setattr(mnist_files, "FILES", files)
     return tiny_dir
 
 

@@ -1,4 +1,4 @@
-"""input_data.py: reading, refusing, downloading, batching."""
+"""input_data.py, mnist_files.py: reading, refusing, downloading, batching."""
 
 import gzip
 import http.server
@@ -17,6 +17,7 @@ import pytest
 from conftest import ROOT, TEST, TRAIN, idx_bytes, write_set
 
 import input_data
+import mnist_files
 
 IMAGES, LABELS = 0x0803, 0x0801
 TRAIN_IMAGES = "train-images-idx3-ubyte"
@@ -30,12 +31,14 @@ def test_reads_exact_bytes_of_a_hand_written_file() -> None:
     pixels = bytes(range(256)) * 10
     body = pixels[: 3 * 28 * 28]
     data = b"\x00\x00\x08\x03\x00\x00\x00\x03\x00\x00\x00\x1c\x00\x00\x00\x1c" + body
-    array, _ = input_data.parse_idx(data, IMAGES)
+    array, _ = mnist_files.parse_idx(data, IMAGES)
     assert array.shape == (3, 28, 28)
     assert array.dtype == np.uint8
     assert array.tobytes() == body
     assert array[1, 2, 3] == (784 + 2 * 28 + 3) % 256
-    labels, sha256 = input_data.parse_idx(b"\0\0\x08\x01\0\0\0\x05\x09\0\1\2\3", LABELS)
+    labels, sha256 = mnist_files.parse_idx(
+        b"\0\0\x08\x01\0\0\0\x05\x09\0\1\2\3", LABELS
+    )
     assert labels.tolist() == [9, 0, 1, 2, 3]
     # printf '\0\0\10\1\0\0\0\5\11\0\1\2\3' | sha256sum
     assert sha256.startswith("6850c44c9b7b2c4d")
@@ -44,7 +47,7 @@ def test_reads_exact_bytes_of_a_hand_written_file() -> None:
 def test_reads_gzip_of_several_members() -> None:
     data = idx_bytes(np.arange(7, dtype=np.uint8))
     packed = gzip.compress(data[:9]) + gzip.compress(data[9:])
-    assert input_data.parse_idx(packed, LABELS)[0].tolist() == list(range(7))
+    assert mnist_files.parse_idx(packed, LABELS)[0].tolist() == list(range(7))
 
 
 def images_file(count: int = 2, side: int = 28) -> bytes:
@@ -88,20 +91,20 @@ MALFORMED = {
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_bytes_are_named(name: str) -> None:
     data, magic, message = MALFORMED[name]
-    with pytest.raises(input_data.DataError, match=message):
-        input_data.parse_idx(data, magic)
+    with pytest.raises(mnist_files.DataError, match=message):
+        mnist_files.parse_idx(data, magic)
 
 
 @pytest.mark.parametrize("form", ["{}.gz", "{}", "dotted", "dotted.gz"])
 def test_finds_every_form_of_a_file_name(
     form: str, tiny_is_mnist: Path, tmp_path: Path
 ) -> None:
-    for name in input_data.FILES:
+    for name in mnist_files.FILES:
         packed = (tiny_is_mnist / f"{name}.gz").read_bytes()
         target = form.format(name).replace("dotted", name.replace("-idx", ".idx"))
         data = packed if target.endswith(".gz") else gzip.decompress(packed)
         (tmp_path / target).write_bytes(data)
-    arrays, is_mnist = input_data.load_arrays(tmp_path)
+    arrays, is_mnist = mnist_files.load_arrays(tmp_path)
     assert is_mnist
     assert [len(array) for array in arrays.values()] == [TRAIN, TRAIN, TEST, TEST]
 
@@ -132,10 +135,10 @@ def test_own_set_is_never_filled_up_with_mnist(tiny_dir: Path, tmp_path: Path) -
     shutil.copytree(tiny_dir, tmp_path / "own")
     (tmp_path / "own" / f"{TEST_LABELS}.gz").unlink()
     with pytest.raises(
-        input_data.DataError, match=f"{TEST_LABELS} is missing"
+        mnist_files.DataError, match=f"{TEST_LABELS} is missing"
     ) as error:
         input_data.load("auto", tmp_path / "own", 13, 0)
-    assert not isinstance(error.value, input_data.DataNotFoundError)
+    assert not isinstance(error.value, mnist_files.DataNotFoundError)
 
 
 def test_counts_must_agree(tiny_dir: Path, tmp_path: Path) -> None:
@@ -143,14 +146,14 @@ def test_counts_must_agree(tiny_dir: Path, tmp_path: Path) -> None:
     labels = idx_bytes(np.zeros(TRAIN + 1, np.uint8))
     (tmp_path / "odd" / "train-labels-idx1-ubyte.gz").write_bytes(labels)
     message = f"{TRAIN} images .* {TRAIN + 1} labels"
-    with pytest.raises(input_data.DataError, match=message):
-        input_data.load_arrays(tmp_path / "odd")
+    with pytest.raises(mnist_files.DataError, match=message):
+        mnist_files.load_arrays(tmp_path / "odd")
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(input_data.DataError, match="is a file; a folder"):
-        input_data.load_arrays(tmp_path / "file")
+    with pytest.raises(mnist_files.DataError, match="is a file; a folder"):
+        mnist_files.load_arrays(tmp_path / "file")
 
 
 # ----------------------------------------------------------------------- downloading
@@ -210,7 +213,7 @@ def mirror(
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(input_data, "STALL_SECONDS", 0.3)
+    monkeypatch.setattr(mnist_files, "STALL_SECONDS", 0.3)
     yield f"http://127.0.0.1:{server.server_port}", handler.asked
     server.shutdown()
     server.server_close()
@@ -236,10 +239,10 @@ def test_faulty_mirror_is_passed_over(
 ) -> None:
     address, asked = mirror
     mirrors = (f"{address}/{fault}/", f"{address}/right/")
-    monkeypatch.setattr(input_data, "MIRRORS", mirrors)
-    data = input_data.download(TRAIN_IMAGES, mirrors)
+    monkeypatch.setattr(mnist_files, "MIRRORS", mirrors)
+    data = mnist_files.download(TRAIN_IMAGES, mirrors)
     assert [part.split("/")[1] for part in asked] == [fault, "right"]
-    assert input_data.parse_idx(data, IMAGES)[0].shape == (TRAIN, 28, 28)
+    assert mnist_files.parse_idx(data, IMAGES)[0].shape == (TRAIN, 28, 28)
 
 
 def test_every_answer_is_told_when_all_mirrors_fail(
@@ -248,9 +251,9 @@ def test_every_answer_is_told_when_all_mirrors_fail(
     address, _ = mirror
     mirrors = [f"{address}/{fault}/" for fault in FAULTS]
     mirrors.append("http://127.0.0.1:9/nobody/")
-    monkeypatch.setattr(input_data, "MIRRORS", tuple(mirrors))
-    with pytest.raises(input_data.DataNotFoundError) as error:
-        input_data.download(TRAIN_IMAGES, mirrors)
+    monkeypatch.setattr(mnist_files, "MIRRORS", tuple(mirrors))
+    with pytest.raises(mnist_files.DataNotFoundError) as error:
+        mnist_files.download(TRAIN_IMAGES, mirrors)
     message = str(error.value)
     assert message.count("127.0.0.1") == len(FAULTS) + 1
     for part in (
@@ -271,10 +274,10 @@ def test_missing_and_damaged_files_are_fetched_and_the_bad_kept(
     capsys: pytest.CaptureFixture,
 ) -> None:
     address, asked = mirror
-    monkeypatch.setattr(input_data, "MIRRORS", (f"{address}/right",))
+    monkeypatch.setattr(mnist_files, "MIRRORS", (f"{address}/right",))
     (tmp_path / f"{TEST_LABELS}.gz").write_bytes(b"<html>")
     (tmp_path / TEST_LABELS).write_bytes(b"half")
-    arrays, is_mnist = input_data.load_arrays(tmp_path)
+    arrays, is_mnist = mnist_files.load_arrays(tmp_path)
     assert is_mnist
     assert len(arrays) == len(asked) == 4
     assert (
@@ -284,7 +287,7 @@ def test_missing_and_damaged_files_are_fetched_and_the_bad_kept(
     assert (tmp_path / f"{TEST_LABELS}.bad").read_bytes() == b"half"
     assert "looks like a web page" in capsys.readouterr().err
     asked.clear()
-    assert input_data.load_arrays(tmp_path).is_mnist
+    assert mnist_files.load_arrays(tmp_path).is_mnist
     assert asked == []
 
 
@@ -305,12 +308,12 @@ def test_auto_falls_back_to_digits_but_mnist_does_not(
     capsys: pytest.CaptureFixture,
 ) -> None:
     address, _ = mirror
-    monkeypatch.setattr(input_data, "MIRRORS", (f"{address}/404/",))
+    monkeypatch.setattr(mnist_files, "MIRRORS", (f"{address}/404/",))
     name, splits = input_data.load("auto", tmp_path, 5000, 0)
     assert name == "digits"
     assert [split.num_examples for split in splits] == [1197, 300, 300]
     assert "NOT MNIST" in capsys.readouterr().err
-    with pytest.raises(input_data.DataNotFoundError):
+    with pytest.raises(mnist_files.DataNotFoundError):
         input_data.load("mnist", tmp_path, 5000, 0)
 
 
@@ -431,7 +434,8 @@ print(mnist.test.images.shape, mnist.test.labels.sum())
 
 def test_a_tensorflow_1_script_runs_without_tensorflow(tmp_path: Path) -> None:
     write_set(tmp_path / "MNIST_data")
-    shutil.copy(ROOT / "input_data.py", tmp_path)
+    for script in ("input_data.py", "mnist_files.py"):
+        shutil.copy(ROOT / script, tmp_path)
     (tmp_path / "tutorial.py").write_text(TENSORFLOW_1_SCRIPT)
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "tutorial.py"],
@@ -445,7 +449,7 @@ def test_a_tensorflow_1_script_runs_without_tensorflow(tmp_path: Path) -> None:
 
 
 def test_mirrors_are_real_hosts() -> None:
-    for mirror in input_data.MIRRORS:
+    for mirror in mnist_files.MIRRORS:
         parts = urllib.parse.urlsplit(mirror)
         assert parts.scheme == "https"
         assert mirror.endswith("/")
