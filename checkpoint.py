@@ -1,16 +1,31 @@
-"""What save_model/ holds: checkpoints, history.csv and config.json.
+"""What save_model/ holds: checkpoints and config.json, and how they stay whole.
 
-`config.json` names the checkpoint it belongs to and is written last, by renaming a
-whole file: whatever moment a run dies at, what it says is there.
+A save writes, each part complete on the disk before the next one is begun:
+
+1. ``model.ckpt-STEP.*``, under a name that config.json does not mention;
+2. ``config.json``, by renaming a whole file over the old one;
+3. ``history.csv`` and ``checkpoint``, which are made from config.json;
+4. last, checkpoints that config.json no longer mentions are deleted.
+
+So whatever moment a run dies at, with or without power, config.json is whole and so is
+every checkpoint that it names. It alone is what a run goes on from: it holds the
+network, the constants, the data set, the history and the checksums of the checkpoints,
+and its own: nothing that was damaged or exchanged is read as if it had not been.
 """
 
+import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
-from collections.abc import Sequence
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import filelock
 
 from cli import UserError
 from graph_mode import tf
@@ -18,92 +33,307 @@ from graph_mode import tf
 CONFIG = "config.json"
 HISTORY = "history.csv"
 PREFIX = "model.ckpt"
+ASIDE = "replaced."  # before the name of a checkpoint that is about to be replaced
+KEPT = 3  # newest checkpoints that stay; the best stays as well
+
+Run = dict[str, Any]  # what config.json holds of a run
+Row = dict[str, float | None]  # a row of history.csv, by column
 
 
-def save(
-    session: tf.Session,
-    saver: tf.train.Saver,
-    save_dir: Path,
-    config: dict[str, Any],
-    history: list[dict[str, float | None]],
-) -> None:
-    """Write a checkpoint of the session, the history, then the configuration.
+@contextlib.contextmanager
+def lock(save_dir: Path) -> Iterator[None]:
+    """Hold the folder, made if need be, for this process; a dead one holds nothing.
+
+    Raises:
+        UserError: another process holds it, or it is no folder.
+    """
+    if save_dir.exists() and not save_dir.is_dir():
+        raise UserError(f"SAVE_DIR is {save_dir}, a file; it must be a folder")
+    save_dir.mkdir(parents=True, exist_ok=True)
+    holder = save_dir / ".lock.pid"
+    held = filelock.FileLock(save_dir / ".lock")
+    try:
+        held.acquire(timeout=0)
+    except filelock.Timeout:
+        pid = holder.read_text() if holder.exists() else "unknown"
+        raise UserError(
+            f"process {pid} is training in {save_dir}: wait for it, or name another "
+            "folder with --save_dir"
+        ) from None
+    with held:
+        holder.write_text(str(os.getpid()))
+        yield
+
+
+# ------------------------------------------------------------------------- writing
+
+
+def save(session: tf.Session, saver: tf.train.Saver, save_dir: Path, run: Run) -> None:
+    """Write a checkpoint of the session and make it the last of the run.
 
     Args:
         session: holds the variables.
-        saver: saves them.
-        save_dir: existing folder.
-        config: what `read_config` gives back; `config["step"]` is the global step.
-        history: the rows of history.csv, at least one.
+        saver: saves all of them.
+        save_dir: the folder, held by `lock`.
+        run: the run; `step` is the global step, `best` the name of the checkpoint
+            that is best on validation. Its `checkpoints` are brought up to date.
+
+    Raises:
+        UserError: the disk is full or cannot be written to. What the folder held is as
+            it was.
     """
-    saver.save(session, str(save_dir / PREFIX), config["step"], write_meta_graph=False)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, history[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    _write_whole(save_dir / HISTORY, text.getvalue())
-    write_config(save_dir, config)
+    name = f"{PREFIX}-{run['step']}"
+    try:
+        _make_way(save_dir, name)
+        saver.save(
+            session,
+            str(save_dir / PREFIX),
+            run["step"],
+            write_meta_graph=False,
+            write_state=False,
+        )
+        files = sorted(save_dir.glob(f"{name}.*"))
+        for path in files:
+            _flush(path)
+        older = run["checkpoints"]
+        newest = list(older)[1 - KEPT :]
+        checkpoints = {
+            kept: older[kept] for kept in older if kept in newest or kept == run["best"]
+        }
+        checkpoints[name] = {path.name: _sha256(path) for path in files}
+        write_config(save_dir, run | {"checkpoints": checkpoints})
+    except (tf.errors.OpError, OSError) as error:
+        _remove(save_dir.glob(f"{name}[._]*"))
+        raise UserError(
+            f"cannot save to {save_dir} ({_reason(error)}): stopped at step "
+            f"{run['step']}; what it held before is as it was"
+        ) from None
+    run["checkpoints"] = checkpoints
+    write_derived(save_dir, run)
+    clean(save_dir, run)
 
 
-def write_config(save_dir: Path, config: dict[str, Any]) -> None:
+def write_config(save_dir: Path, run: Run) -> None:
     """Replace config.json."""
-    _write_whole(save_dir / CONFIG, json.dumps(config, indent=2) + "\n")
+    signed = {"sha256": _signature(run)} | run
+    _write_whole(save_dir / CONFIG, json.dumps(signed, indent=1) + "\n")
+
+
+def write_derived(save_dir: Path, run: Run) -> None:
+    """Make history.csv, and ``checkpoint`` for tf.train.latest_checkpoint."""
+    if run["history"]:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, run["history"][0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(run["history"])
+        _write_whole(save_dir / HISTORY, text.getvalue())
+    if names := list(run["checkpoints"]):
+        tf.train.update_checkpoint_state(str(save_dir), names[-1], names)
+
+
+def add(run: Run, row: Row, can_be_best: bool = True) -> None:
+    """Append a row to the history; its step is the best until now, or is not.
+
+    Of equal accuracies the later one is the better; without validation the last is.
+    """
+    run["history"].append(row)
+    accuracy, best = row["validation_accuracy"], run["validation_accuracy"]
+    if can_be_best and (best is None or accuracy >= best):
+        run["best"] = f"{PREFIX}-{row['step']}"
+        run["validation_accuracy"] = accuracy
+
+
+def prepare(save_dir: Path, run: Run) -> None:
+    """Leave the folder tidy for a run that begins or goes on.
+
+    Where there is no configuration that of the run is written, so that whatever
+    checkpoint it writes first is known to be its own; where there is, it stays until
+    the first checkpoint is whole.
+    """
+    if not (save_dir / CONFIG).exists():
+        write_config(save_dir, run)
+    with contextlib.suppress(UserError):
+        clean(save_dir, read_config(save_dir))
+
+
+def clean(save_dir: Path, run: Run) -> None:
+    """Delete what `run` does not mention and what killed runs left half-written."""
+    mentioned = {file for files in run["checkpoints"].values() for file in files}
+    found = {*save_dir.glob(f"*{PREFIX}-*"), *save_dir.glob("*.part")}
+    _remove(path for path in found if path.name not in mentioned)
+
+
+def _make_way(save_dir: Path, name: str) -> None:
+    """Free the name of a checkpoint that the run to be replaced still answers from."""
+    try:
+        old = read_config(save_dir)
+    except UserError:
+        return
+    if name not in old["checkpoints"]:
+        return
+    files = old["checkpoints"].pop(name)
+    for file in files:
+        shutil.copyfile(save_dir / file, save_dir / f"{ASIDE}{file}")
+        _flush(save_dir / f"{ASIDE}{file}")
+    old["checkpoints"][f"{ASIDE}{name}"] = {f"{ASIDE}{f}": files[f] for f in files}
+    if old["best"] == name:
+        old["best"] = f"{ASIDE}{name}"
+    write_config(save_dir, old)
 
 
 def _write_whole(path: Path, text: str) -> None:
     part = path.with_name(f"{path.name}.part")
     part.write_text(text, encoding="utf-8")
+    _flush(part)
     os.replace(part, path)
+    _flush(path.parent)
 
 
-def read_config(save_dir: Path) -> dict[str, Any]:
-    """Return what `save` wrote to config.json.
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(paths: Iterator[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _signature(run: Run) -> str:
+    return hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    """Return the part of an error's message that its reader can use."""
+    text = str(getattr(error, "strerror", None) or getattr(error, "message", error))
+    return text.splitlines()[0].rpartition("; ")[2]
+
+
+# ------------------------------------------------------------------------- reading
+
+
+def read_config(save_dir: Path) -> Run:
+    """Return the run that `save` or `write_config` wrote.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: there is none, or it was changed since.
     """
     path = save_dir / CONFIG
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"architecture", "constants", "dataset", "checkpoint"} - set(config)
-    except FileNotFoundError:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        signature = run.pop("sha256")
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"{save_dir} holds no trained model: run python train.py first, or name "
             "another folder with --save_dir"
         ) from None
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}): train again") from None
-    if missing:
-        raise UserError(f"{path} is damaged (no {sorted(missing)[0]}): train again")
-    return config
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        signature = None
+    if signature is None or signature != _signature(run):
+        raise UserError(
+            f"{path} is damaged or was edited: its checksum differs. Train again with "
+            "--overwrite, or name another folder with --save_dir"
+        )
+    return run
+
+
+def verify(save_dir: Path, run: Run, name: str) -> None:
+    """Compare the files of a checkpoint with the checksums in `run`.
+
+    Raises:
+        UserError: a file is missing or differs; the text names it.
+    """
+    for file, checksum in run["checkpoints"][name].items():
+        path = save_dir / file
+        if not path.is_file():
+            raise UserError(f"{path} is missing")
+        if _sha256(path) != checksum:
+            raise UserError(f"{path} is damaged or of another run (other checksum)")
 
 
 def restore(
-    session: tf.Session, prefix: Path, variables: Sequence[tf.Variable]
+    session: tf.Session,
+    save_dir: Path,
+    run: Run,
+    name: str,
+    variables: Sequence[tf.Variable],
 ) -> None:
-    """Restore the variables, after comparing every shape.
+    """Restore the variables from a checkpoint, after comparing bytes and shapes.
 
-    Saver.restore alone does not compare: a network whose kernels were edited from 5x5
-    to 3x3 would get 5x5 ones and answer without a word.
+    Saver.restore compares no shapes: a network whose kernels were edited from 5x5 to
+    3x3 would get 5x5 ones and answer without a word.
 
     Raises:
-        UserError: the checkpoint is missing, damaged, or of another network.
+        UserError: the checkpoint is damaged, or of another network than `variables`.
     """
+    verify(save_dir, run, name)
+    prefix = str(save_dir / name)
     try:
-        saved = dict(tf.train.list_variables(str(prefix)))
-        for variable in variables:
-            name, shape = variable.op.name, variable.shape.as_list()
-            if name not in saved:
-                raise UserError(
-                    f"{prefix} has no variable {name}: it is of another network than "
-                    "model.py builds; train again"
-                )
-            if saved[name] != shape:
-                raise UserError(
-                    f"{prefix}: variable {name} has shape {saved[name]}, but model.py "
-                    f"builds {shape}: restore the architecture or train again"
-                )
-        tf.train.Saver(variables).restore(session, str(prefix))
+        saved = dict(tf.train.list_variables(prefix))
+        _compare_shapes(prefix, saved, variables)
+        tf.train.Saver(variables).restore(session, prefix)
     except (tf.errors.OpError, ValueError, IndexError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"checkpoint {prefix} is damaged: {reason}") from None
+        raise UserError(f"cannot read {prefix} ({_reason(error)})") from None
+
+
+def _compare_shapes(
+    prefix: str, saved: dict[str, list[int]], variables: Sequence[tf.Variable]
+) -> None:
+    for variable in variables:
+        shape = variable.shape.as_list()
+        found = saved.get(variable.op.name, "none")
+        if found != shape:
+            raise UserError(
+                f"{prefix} is of another network: {variable.op.name} has shape {found} "
+                f"in it, but model.py builds {shape}; undo what was changed in "
+                "model.py, or train again"
+            )
+
+
+def last(run: Run) -> str:
+    """Return the name of the newest checkpoint; UserError where there is none yet."""
+    if not run["checkpoints"]:
+        raise UserError("the training run has not reached its first checkpoint yet")
+    return list(run["checkpoints"])[-1]
+
+
+def whole(save_dir: Path, run: Run) -> Run:
+    """Return the run as it was at its newest checkpoint that is whole.
+
+    Damaged ones are told on stderr and forgotten, with the history since.
+
+    Raises:
+        UserError: every checkpoint is damaged.
+    """
+    checkpoints = {}
+    for name, files in run["checkpoints"].items():
+        try:
+            verify(save_dir, run, name)
+            checkpoints[name] = files
+        except UserError as error:
+            print(f"train.py: {error}", file=sys.stderr)
+    if checkpoints == run["checkpoints"]:
+        return run
+    if not checkpoints:
+        raise UserError(
+            f"no checkpoint in {save_dir} is whole: begin anew with --overwrite"
+        )
+    step = int(list(checkpoints)[-1].rpartition("-")[2])
+    rows = [row for row in run["history"] if row["step"] <= step]
+    run = run | {"step": step, "finished": False, "checkpoints": checkpoints}
+    run |= {"history": [], "best": None, "validation_accuracy": None}
+    for row in rows:
+        add(run, row, can_be_best=f"{PREFIX}-{row['step']}" in checkpoints)
+    print(f"train.py: going on from step {step}, {last(run)}", file=sys.stderr)
+    return run

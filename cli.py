@@ -1,17 +1,23 @@
 """What every script's command line shares: one-line errors and exit statuses.
 
-Exit status: 0 done, 1 the user has something to mend, 2 a bad flag, 130 Ctrl-C.
+Exit status: 0 done, 1 the user has something to mend, 2 a bad flag, 130 Ctrl-C,
+143 SIGTERM.
 """
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
 # How a value is read from text, the test it must pass, and what it may be in words.
 Rule = tuple[Callable[[str], Any], Callable[[Any], bool], str]
+
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class UserError(Exception):
@@ -26,7 +32,7 @@ class ArgumentParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
 
 
-def checked(name: str, value: object, rule: Rule) -> Any:  # noqa: ANN401
+def checked(key: str, value: object, rule: Rule) -> Any:  # noqa: ANN401
     """Return `value` converted by `rule`.
 
     Raises:
@@ -39,13 +45,14 @@ def checked(name: str, value: object, rule: Rule) -> Any:  # noqa: ANN401
             return result
     except ValueError:
         pass
-    raise UserError(f"{name} is {value}; it must be {accepted}")
+    raise UserError(f"{key.upper()} is {value}; it must be {accepted}")
 
 
 def read_settings(
     constants: Mapping[str, object],
     rules: Mapping[str, Rule],
     exclusive: Sequence[str],
+    switches: Mapping[str, str],
     description: str,
 ) -> SimpleNamespace:
     """Return the constants named by `rules`, each overridden by its flag.
@@ -54,11 +61,14 @@ def read_settings(
         constants: the script's UPPER_CASE constants by name, the only defaults.
         rules: the accepted values of each constant, in the order of --help.
         exclusive: constants of which one flag at most may be given.
+        switches: flags without a value, of which one at most may be given, and what
+            --help says of them.
         description: first line of --help.
 
     Returns:
-        The settings under their lower-case names, and `given`, the set of lower-case
-        names that were flags.
+        The settings under their lower-case names, the switches, `given`, the set of
+        lower-case names that were flags, and `constants`, what the settings would be
+        without any.
 
     Raises:
         UserError: a constant holds a value that it may not.
@@ -72,18 +82,41 @@ def read_settings(
             default=argparse.SUPPRESS,
             help=f"{accepted} (now {constants[name]})".replace("%", "%%"),
         )
+    one_of = parser.add_mutually_exclusive_group()
+    for name, text in switches.items():
+        one_of.add_argument(f"--{name}", action="store_true", help=text)
     flags = vars(parser.parse_args())
-    settings = SimpleNamespace(given=set(flags))
-    for name, rule in rules.items():
-        key = name.lower()
-        try:
-            value = checked(name, flags.get(key, constants[name]), rule)
-        except UserError as error:
-            if key in flags:
-                parser.error(str(error))
-            raise
-        setattr(settings, key, value)
-    return settings
+    settings = {name: flags.pop(name) for name in switches}
+    constants = {key.lower(): constants[key] for key in rules}
+    rules = {key.lower(): rule for key, rule in rules.items()}
+    constants = {key: checked(key, constants[key], rules[key]) for key in rules}
+    try:
+        given = {key: checked(key, flags[key], rules[key]) for key in flags}
+    except UserError as error:
+        parser.error(str(error))
+    return SimpleNamespace(
+        **settings, **(constants | given), given=set(given), constants=constants
+    )
+
+
+@contextlib.contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Note the first Ctrl-C or SIGTERM in the list given; a second one acts at once."""
+    noted: list[int] = []
+
+    def restore() -> None:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+    def note(signum: int, _: object) -> None:
+        noted.append(signum)
+        restore()
+
+    before = {signum: signal.signal(signum, note) for signum in STOPPING}
+    try:
+        yield noted
+    finally:
+        restore()
 
 
 def run(main: Callable[[], None], *mistakes: type[Exception]) -> NoReturn:

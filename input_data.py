@@ -158,7 +158,7 @@ def read_data_sets(
         return Datasets(
             *(DataSet(nothing, nothing, True, one_hot, seed) for _ in Datasets._fields)
         )
-    arrays, is_mnist = load_arrays(train_dir, source_url=source_url)
+    arrays, is_mnist, _ = load_arrays(train_dir, source_url=source_url)
     if not is_mnist:
         say(f"{train_dir}: {NOT_MNIST['own']}")
     return _split(arrays.values(), validation_size, seed, one_hot, dtype, reshape)
@@ -230,9 +230,16 @@ def digits_arrays() -> list[np.ndarray]:
     return [train_images, train_labels, test_images, test_labels]
 
 
+class Source(NamedTuple):
+    """What a data set is."""
+
+    name: str  # "mnist", "own" (of its form with other checksums) or "digits"
+    sha256: str  # of its files; "" for scikit-learn's digits
+
+
 def load(
     dataset: str, data_dir: Path, validation_size: int, seed: int
-) -> tuple[str, Datasets]:
+) -> tuple[Source, Datasets]:
     """Return the data that a script trains on and what it is.
 
     Args:
@@ -243,34 +250,33 @@ def load(
         seed: decides the order of the batches.
 
     Returns:
-        "mnist", "own" (files of the same form with other checksums) or "digits"; and
-        the splits, with float32 images of shape (n, 784) and uint8 labels.
+        The source and the splits, float32 images of shape (n, 784) and uint8 labels.
 
     Raises:
-        DataError: the data cannot be had or are damaged.
-        ValueError: `validation_size` is out of range.
+        DataError: the data cannot be had or are damaged, or `validation_size` is out
+            of range.
     """
     if dataset != "digits":
         try:
-            arrays, is_mnist = load_arrays(data_dir)
+            arrays, is_mnist, sha256 = load_arrays(data_dir)
             if not is_mnist:
                 say(f"{data_dir}: {NOT_MNIST['own']}")
             splits = _split(arrays.values(), validation_size, seed)
-            return ("mnist" if is_mnist else "own"), splits
+            return Source("mnist" if is_mnist else "own", sha256), splits
         except DataNotFoundError as error:
             if dataset == "mnist":
                 raise
             say(str(error))
             say(NOT_MNIST["digits"])
     validation_size = min(validation_size, DIGITS_VALIDATION)
-    return "digits", _split(digits_arrays(), validation_size, seed)
+    return Source("digits", ""), _split(digits_arrays(), validation_size, seed)
 
 
 def load_test(dataset: str, data_dir: Path) -> DataSet:
     """Return the test images alone, of a data set as `load` names it."""
     if dataset == "digits":
         return _data_set(*digits_arrays()[2:], None)
-    arrays, is_mnist = load_arrays(data_dir, TEST_FILES)
+    arrays, is_mnist, _ = load_arrays(data_dir, TEST_FILES)
     if dataset == "mnist" and not is_mnist:
         say(f"{data_dir}: {NOT_MNIST['own']}")
     return _data_set(*arrays.values(), None)
@@ -285,8 +291,8 @@ def main() -> None:
     parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
     parser.add_argument("--dataset", choices=DATASETS, default="auto")
     args = parser.parse_args()
-    name, splits = load(args.dataset, args.data_dir, validation_size=5000, seed=0)
-    print(f"{name}: images of {IMAGE_SIZE}x{IMAGE_SIZE} pixels, labels 0 to 9")
+    source, splits = load(args.dataset, args.data_dir, validation_size=5000, seed=0)
+    print(f"{source.name}: images of {IMAGE_SIZE}x{IMAGE_SIZE} pixels, labels 0 to 9")
     digits = "".join(f"{digit:>6}" for digit in range(CLASSES))
     print(f"{'split':<12}{'images':>6}  {digits}  {'dtype':<8} range")
     for split, data in zip(splits._fields, splits, strict=True):

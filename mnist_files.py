@@ -253,10 +253,11 @@ def _keep_aside(path: Path) -> None:
 
 
 class Arrays(NamedTuple):
-    """The arrays of the files asked for, by file name, and whether they are MNIST."""
+    """The arrays of the files asked for, by file name, and what they are."""
 
     by_name: dict[str, np.ndarray]
     is_mnist: bool
+    sha256: str  # of the checksums of all files
 
 
 def load_arrays(
@@ -319,7 +320,9 @@ def _together(data_dir: Path, found: dict[str, tuple[np.ndarray, str]]) -> Array
                 f"{len(found[labels][0])} labels; they must be equally many"
             )
     is_mnist = all(sha256 == FILES[name].sha256 for name, (_, sha256) in found.items())
-    return Arrays({name: array for name, (array, _) in found.items()}, is_mnist)
+    checksums = "".join(sha256 for _, sha256 in found.values())
+    sha256 = hashlib.sha256(checksums.encode()).hexdigest()
+    return Arrays({name: array for name, (array, _) in found.items()}, is_mnist, sha256)
 
 
 def say(text: str) -> None:

@@ -31,24 +31,21 @@ class Classifier:
         config: what config.json says of the network and its training.
     """
 
-    def __init__(self, save_dir: Path) -> None:
-        """Rebuild and restore the network, see `restore`."""
-        self.config = checkpoint.read_config(save_dir)
+    def __init__(self, save_dir: Path, run: checkpoint.Run) -> None:
+        """Rebuild the network and restore it from a checkpoint of `run`."""
+        self.config = run
         with tf.Graph().as_default() as graph:
             self._feeds = model.inputs()
             logits = model.inference(
-                self._feeds, self.config["architecture"], 0, tf.constant(0)
+                self._feeds, run["architecture"], 0, tf.constant(0)
             )
             self._probabilities = tf.nn.softmax(logits)
-            self._session = tf.Session(
-                graph=graph,
-                config=session_config(
-                    available_cores(),
-                    self.config["constants"]["bfloat16"] and cpu_has_bfloat16(),
-                ),
-            )
-            prefix = save_dir / self.config["checkpoint"]
-            checkpoint.restore(self._session, prefix, tf.trainable_variables())
+            bfloat16 = run["resolved"]["bfloat16"] and cpu_has_bfloat16()
+            options = session_config(available_cores(), bfloat16)
+            self._session = tf.Session(graph=graph, config=options)
+            name = run["best"] or checkpoint.last(run)
+            variables = tf.trainable_variables()
+            checkpoint.restore(self._session, save_dir, run, name, variables)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return the probability of each digit.
@@ -69,7 +66,7 @@ class Classifier:
 
 
 def restore(save_dir: Path) -> Classifier:
-    """Return the network that `save_dir` holds.
+    """Return the network that `save_dir` holds, the best on validation until now.
 
     It is rebuilt from config.json, not from today's constants.
 
@@ -77,7 +74,14 @@ def restore(save_dir: Path) -> Classifier:
         cli.UserError: there is none, it is damaged, or its shapes are others than
             those of the network that model.py builds.
     """
-    return Classifier(save_dir)
+    while True:
+        run = checkpoint.read_config(save_dir)
+        try:
+            return Classifier(save_dir, run)
+        except cli.UserError:
+            # Unless train.py has just replaced that checkpoint by a better one.
+            if checkpoint.read_config(save_dir) == run:
+                raise
 
 
 def indices(text: str) -> list[int]:

@@ -6,10 +6,8 @@ Edit the constants below, or give any of them as a flag: --batch_size 10. What i
 written goes to save_model/; classify a test image with it by ``python predict.py``.
 """
 
-import importlib.metadata
 import math
-import os
-import platform
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -25,6 +23,7 @@ import cli
 import input_data
 import model
 import plots
+import runs
 from graph_mode import available_cores, cpu_has_bfloat16, session_config, tf
 
 # ---------------------------------------------------------------------- constants
@@ -45,6 +44,7 @@ AUGMENT = 1.0  # strength of the random affine; 0: off
 BFLOAT16 = "auto"  # on, off or auto: where the CPU has it
 THREADS = 0  # of one operation; 0: as many as cores
 EVAL_STEPS = 100  # steps; shorter epochs are evaluated several at a time
+CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
 # --------------------------------------------------------------------------------
 
 POSITIVE = "a whole number, 1 or more"
@@ -66,14 +66,19 @@ RULES: dict[str, cli.Rule] = {
     "BFLOAT16": (str, lambda v: v in ("auto", "on", "off"), "auto, on or off"),
     "THREADS": (int, lambda v: 0 <= v <= 1024, "a whole number from 0 to 1024"),
     "EVAL_STEPS": (int, lambda v: v >= 1, POSITIVE),
+    "CHECKPOINT_SECONDS": (float, lambda v: v >= 0, "a number of seconds, 0 or more"),
+}
+SWITCHES = {
+    "resume": "go on with the run that SAVE_DIR holds, from its last checkpoint",
+    "overwrite": "replace the run that SAVE_DIR holds, even if it was interrupted",
 }
 EVAL_BATCH = 500  # images; larger ones are no faster and take more memory
 
 
 def read_settings() -> SimpleNamespace:
-    """Return the run's settings: the constants and flags, checked and resolved."""
+    """Return the run's settings: the constants and flags, checked."""
     settings = cli.read_settings(
-        globals(), RULES, ("STEPS", "EPOCHS"), __doc__.splitlines()[0]
+        globals(), RULES, ("STEPS", "EPOCHS"), SWITCHES, __doc__.splitlines()[0]
     )
     if "steps" in settings.given:
         settings.epochs = 0.0
@@ -81,16 +86,15 @@ def read_settings() -> SimpleNamespace:
     for key in ("data_dir", "save_dir"):
         base = Path.cwd() if key in settings.given else input_data.ROOT
         setattr(settings, key, base / getattr(settings, key))
-    settings.bfloat16 = settings.bfloat16 == "on" or (
-        settings.bfloat16 == "auto" and cpu_has_bfloat16()
-    )
-    settings.threads = settings.threads or available_cores()
-    del settings.given
     return settings
 
 
-def resolve_lengths(settings: SimpleNamespace, num_examples: int) -> None:
-    """Turn epochs into steps and check the sizes against the training images."""
+def resolve(settings: SimpleNamespace, num_examples: int) -> dict[str, int | bool]:
+    """Check the sizes against the training images; return what the constants come to.
+
+    Returns:
+        `steps`, the length of the run; `threads`; and `bfloat16`, whether it is used.
+    """
     if num_examples == 0:
         raise cli.UserError(
             f"VALIDATION_SIZE is {settings.validation_size}; it must be less than the "
@@ -101,8 +105,12 @@ def resolve_lengths(settings: SimpleNamespace, num_examples: int) -> None:
             f"BATCH_SIZE is {settings.batch_size}; it must be 1 to {num_examples}, the "
             "number of training images"
         )
+    steps = settings.steps
     if settings.epochs:
-        settings.steps = math.ceil(settings.epochs * num_examples / settings.batch_size)
+        steps = math.ceil(settings.epochs * num_examples / settings.batch_size)
+    bfloat16 = {"on": True, "off": False}.get(settings.bfloat16, cpu_has_bfloat16())
+    threads = settings.threads or available_cores()
+    return {"steps": steps, "threads": threads, "bfloat16": bfloat16}
 
 
 class Graph(NamedTuple):
@@ -117,8 +125,8 @@ class Graph(NamedTuple):
     saver: tf.train.Saver
 
 
-def build_graph(settings: SimpleNamespace) -> Graph:
-    """Build the training graph in the default graph."""
+def build_graph(settings: SimpleNamespace, steps: int) -> Graph:
+    """Build the graph of a run of so many steps in the default graph."""
     tf.set_random_seed(settings.seed)
     global_step = tf.train.create_global_step()
     feeds = model.inputs()
@@ -127,7 +135,7 @@ def build_graph(settings: SimpleNamespace) -> Graph:
     loss = tf.reduce_mean(losses)
     rate = model.learning_rate(
         global_step,
-        settings.steps,
+        steps,
         settings.learning_rate,
         settings.schedule,
         settings.warmup,
@@ -141,7 +149,7 @@ def build_graph(settings: SimpleNamespace) -> Graph:
         rate,
         model.evaluation(logits, feeds.labels),
         tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in weights]),
-        tf.train.Saver(max_to_keep=3, save_relative_paths=True),
+        tf.train.Saver(max_to_keep=None),  # checkpoint.py deletes old ones
     )
 
 
@@ -162,59 +170,44 @@ def evaluate(
 # ------------------------------------------------------------------------ training
 
 
-def describe(settings: SimpleNamespace, name: str, data: input_data.Datasets) -> dict:
-    """Return everything that rebuilds the graph and tells how it was trained."""
-    constants = dict(vars(settings))
-    # Relative to the project, so that the two can move together.
-    for key in ("data_dir", "save_dir"):
-        constants[key] = os.path.relpath(constants[key], input_data.ROOT)
-    packages = ("tensorflow", "numpy")
-    return {
-        "network": "cnn",
-        "architecture": model.ARCHITECTURE,
-        "constants": constants,
-        "dataset": {
-            "name": name,
-            **{field: getattr(data, field).num_examples for field in data._fields},
-        },
-        "versions": {
-            "python": platform.python_version(),
-            **{package: importlib.metadata.version(package) for package in packages},
-        },
-    }
-
-
-def steps_to_report(
+def steps_done(
     session: tf.Session,
     graph: Graph,
     settings: SimpleNamespace,
     data: input_data.DataSet,
+    steps: range,
 ) -> Iterator[int]:
-    """Train, and yield after each step that ends an epoch or the run.
-
-    Epochs shorter than EVAL_STEPS are put together.
+    """Run the steps numbered by `steps`, from 1; yield the number after each one.
 
     Raises:
         cli.UserError: the loss is no longer a finite number.
     """
-    per_step = settings.batch_size
-    epochs = math.ceil(settings.eval_steps * per_step / data.num_examples)
-    span = epochs * data.num_examples
     feed = {
         graph.feeds.keep_prob: settings.keep_prob,
         graph.feeds.augment: settings.augment,
     }
-    with tqdm(total=settings.steps, unit="step", disable=None, leave=False) as bar:
-        for step in range(1, settings.steps + 1):
-            images, labels = data.batch(step - 1, per_step)
+    with tqdm(
+        total=steps.stop - 1,
+        initial=steps.start - 1,
+        unit="step",
+        disable=None,
+        leave=False,
+    ) as bar:
+        for step in steps:
+            images, labels = data.batch(step - 1, settings.batch_size)
             feed[graph.feeds.images], feed[graph.feeds.labels] = images, labels
             _, loss = session.run((graph.train_op, graph.loss), feed)
             if not math.isfinite(loss):
                 raise diverged(f"the loss is {loss}", step, settings)
             bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
             bar.update()
-            if step == settings.steps or step * per_step % span < per_step:
-                yield step
+            yield step
+
+
+def ends_epoch(step: int, settings: SimpleNamespace, num_examples: int) -> bool:
+    """Return whether a step ends an epoch, or several shorter than EVAL_STEPS."""
+    epochs = math.ceil(settings.eval_steps * settings.batch_size / num_examples)
+    return step * settings.batch_size % (epochs * num_examples) < settings.batch_size
 
 
 def diverged(what: str, step: int, settings: SimpleNamespace) -> cli.UserError:
@@ -231,7 +224,7 @@ def report(
     data: input_data.Datasets,
     step: int,
     epoch: float,
-) -> dict[str, float | None]:
+) -> checkpoint.Row:
     """Evaluate training and validation images alike: no dropout, no augmentation.
 
     Returns:
@@ -257,66 +250,134 @@ def accuracy_text(accuracy: float, count: int) -> str:
     return f"{accuracy:.4f} ({round(accuracy * count)}/{count})"
 
 
-def train(settings: SimpleNamespace, name: str, data: input_data.Datasets) -> float:
-    """Train, saving as it goes; return the test accuracy of the best checkpoint."""
-    config = describe(settings, name, data)
-    history: list[dict[str, float | None]] = []
-    session_options = session_config(settings.threads, settings.bfloat16)
-    with tf.Graph().as_default(), tf.Session(config=session_options) as session:
-        graph = build_graph(settings)
+def report_line(
+    row: checkpoint.Row, epochs: float, validation_size: int, seconds: float
+) -> str:
+    """Return what is printed of a row of the history."""
+    accuracy = row["validation_accuracy"]
+    validation = "no validation"
+    if accuracy is not None:
+        validation = f"validation accuracy {accuracy_text(accuracy, validation_size)}"
+    return (
+        f"epoch {row['epoch']:4.3g}/{epochs:.3g}  loss {row['training_loss']:.4f}  "
+        f"{validation}  {seconds:.1f} s"
+    )
+
+
+def train(
+    settings: SimpleNamespace, run: checkpoint.Run, data: input_data.Datasets
+) -> None:
+    """Train to the end of the run, saving on the way; test what is best on validation.
+
+    Args:
+        settings: the constants.
+        run: the run that begins or goes on; brought up to date.
+        data: the three splits.
+
+    Raises:
+        cli.UserError: the numbers are no longer finite, or saving failed.
+        SystemExit: Ctrl-C or SIGTERM, after the step was finished and saved.
+    """
+    save_dir, resolved = settings.save_dir, run["resolved"]
+    steps, per_epoch = resolved["steps"], data.train.num_examples / settings.batch_size
+    options = session_config(resolved["threads"], resolved["bfloat16"])
+    with (
+        tf.Graph().as_default(),
+        tf.Session(config=options) as session,
+        cli.noted_signals() as signals,
+    ):
+        graph = build_graph(settings, steps)
         session.run(tf.global_variables_initializer())
-        epochs = settings.steps * settings.batch_size / data.train.num_examples
-        started = time.monotonic()
-        for step in steps_to_report(session, graph, settings, data.train):
-            epoch = step / settings.steps * epochs
-            row = report(session, graph, data, step, epoch)
+        if run["checkpoints"]:
+            name = checkpoint.last(run)
+            checkpoint.restore(session, save_dir, run, name, tf.global_variables())
+        started = saved = time.monotonic()
+        todo = range(run["step"] + 1, steps + 1)
+        for step in steps_done(session, graph, settings, data.train, todo):
+            end = step == steps or ends_epoch(step, settings, data.train.num_examples)
+            due = time.monotonic() - saved >= settings.checkpoint_seconds
+            if not (end or due or signals):
+                continue
             if not session.run(graph.finite):
                 raise diverged("weights are no longer finite", step, settings)
-            history.append(row)
-            accuracy = row["validation_accuracy"]
-            config["step"] = step
-            if accuracy is None or accuracy >= config.get("validation_accuracy", 0):
-                config["checkpoint"] = f"{checkpoint.PREFIX}-{step}"
-                config["validation_accuracy"] = accuracy
-            checkpoint.save(session, graph.saver, settings.save_dir, config, history)
-            validation = (
-                "no validation"
-                if accuracy is None
-                else "validation accuracy "
-                + accuracy_text(accuracy, data.validation.num_examples)
-            )
-            tqdm.write(
-                f"epoch {epoch:4.3g}/{epochs:.3g}  loss {row['training_loss']:.4f}  "
-                f"{validation}  {time.monotonic() - started:.1f} s",
-                file=sys.stdout,
-            )
-        best = settings.save_dir / config["checkpoint"]
-        checkpoint.restore(session, best, tf.trainable_variables())
+            run |= {"step": step, "finished": False}
+            if end:
+                row = report(session, graph, data, step, step / per_epoch)
+                checkpoint.add(run, row)
+            checkpoint.save(session, graph.saver, save_dir, run)
+            saved = time.monotonic()
+            if end:
+                size, seconds = data.validation.num_examples, saved - started
+                line = report_line(row, steps / per_epoch, size, seconds)
+                tqdm.write(line, file=sys.stdout)
+            if signals and step < steps:
+                raise stopped(signals[0], step, settings, steps)
+        best = run["best"]
+        checkpoint.restore(session, save_dir, run, best, tf.trainable_variables())
         _, right = evaluate(session, graph, data.test.images, data.test.labels)
-    config["test_accuracy"] = right / data.test.num_examples
-    checkpoint.write_config(settings.save_dir, config)
-    title = (
-        f"{config['network']} on {name}, test accuracy {config['test_accuracy']:.4f}"
+        run |= {"test_accuracy": right / data.test.num_examples, "finished": True}
+        checkpoint.write_config(save_dir, run)
+        checkpoint.write_derived(save_dir, run)
+        plots.save(plots.curves(run["history"], title(run)), save_dir / "curves.png")
+
+
+def stopped(
+    signum: int, step: int, settings: SimpleNamespace, steps: int
+) -> SystemExit:
+    """Say how to go on; return the exit that the shell knows the signal by."""
+    name = signal.Signals(signum).name
+    print(
+        f"train.py: stopped by {name} at step {step} of {steps}, saved; go on with: "
+        f"python train.py --resume{elsewhere(settings)}",
+        file=sys.stderr,
     )
-    plots.save(plots.curves(history, title), settings.save_dir / "curves.png")
-    return config["test_accuracy"]
+    return SystemExit(128 + signum)
+
+
+def title(run: checkpoint.Run) -> str:
+    """Return what a figure says was run."""
+    return (
+        f"{run['network']} on {run['dataset']['name']}, {run['step']} steps, "
+        f"test accuracy {run['test_accuracy']:.4f}"
+    )
+
+
+def elsewhere(settings: SimpleNamespace) -> str:
+    """Return the flag that names the folder, where it is not the usual one."""
+    usual = settings.save_dir == input_data.ROOT / SAVE_DIR
+    return "" if usual else f" --save_dir {settings.save_dir}"
+
+
+def begin(settings: SimpleNamespace) -> tuple[checkpoint.Run, input_data.Datasets]:
+    """Return the run that begins or goes on, and its data."""
+    run = runs.earlier(settings)
+    if run:
+        runs.keep_constants(settings, run)
+    source, data = input_data.load(
+        settings.dataset, settings.data_dir, settings.validation_size, settings.seed
+    )
+    dataset = runs.describe_data(source, data)
+    resolved = resolve(settings, data.train.num_examples)
+    if run is None:
+        return runs.describe(settings, resolved, dataset), data
+    run["resolved"] = runs.keep_resolved(run, resolved, dataset)
+    return run, data
 
 
 def main() -> None:
-    """Read the settings and the data, train, say what to run next."""
+    """Train, say what came out and what to run next."""
     settings = read_settings()
-    settings.save_dir.mkdir(parents=True, exist_ok=True)
-    name, data = input_data.load(
-        settings.dataset, settings.data_dir, settings.validation_size, settings.seed
-    )
-    resolve_lengths(settings, data.train.num_examples)
-    accuracy = train(settings, name, data)
+    with checkpoint.lock(settings.save_dir):
+        run, data = begin(settings)
+        checkpoint.prepare(settings.save_dir, run)
+        if not run["finished"] or run["step"] < run["resolved"]["steps"]:
+            train(settings, run, data)
+    name = run["dataset"]["name"]
     if name != "mnist":
         print(input_data.NOT_MNIST[name], file=sys.stderr)
-    print(f"test accuracy {accuracy_text(accuracy, data.test.num_examples)}")
-    elsewhere = settings.save_dir != input_data.ROOT / SAVE_DIR
-    where = f" --save_dir {settings.save_dir}" if elsewhere else ""
-    print(f"next: python predict.py --index 1{where}")
+    accuracy = accuracy_text(run["test_accuracy"], data.test.num_examples)
+    print(f"test accuracy {accuracy}")
+    print(f"next: python predict.py --index 1{elsewhere(settings)}")
 
 
 if __name__ == "__main__":

@@ -104,14 +104,14 @@ def test_finds_every_form_of_a_file_name(
         target = form.format(name).replace("dotted", name.replace("-idx", ".idx"))
         data = packed if target.endswith(".gz") else gzip.decompress(packed)
         (tmp_path / target).write_bytes(data)
-    arrays, is_mnist = mnist_files.load_arrays(tmp_path)
+    arrays, is_mnist, _ = mnist_files.load_arrays(tmp_path)
     assert is_mnist
     assert [len(array) for array in arrays.values()] == [TRAIN, TRAIN, TEST, TEST]
 
 
 def test_real_mnist_is_known_by_its_checksums(mnist_dir: Path) -> None:
-    name, splits = input_data.load("mnist", mnist_dir, 5000, 0)
-    assert name == "mnist"
+    source, splits = input_data.load("mnist", mnist_dir, 5000, 0)
+    assert source.name == "mnist"
     assert [split.num_examples for split in splits] == [55000, 5000, 10000]
     # Published counts of the ten digits among the test images.
     counts = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -125,8 +125,8 @@ def test_real_mnist_is_known_by_its_checksums(mnist_dir: Path) -> None:
 def test_another_checksum_is_somebodys_own_set(
     tiny_dir: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    name, splits = input_data.load("auto", tiny_dir, 13, 0)
-    assert name == "own"
+    source, splits = input_data.load("auto", tiny_dir, 13, 0)
+    assert source.name == "own"
     assert splits.train.num_examples == TRAIN - 13
     assert capsys.readouterr().err.count("not MNIST") == 1
 
@@ -277,7 +277,7 @@ def test_missing_and_damaged_files_are_fetched_and_the_bad_kept(
     monkeypatch.setattr(mnist_files, "MIRRORS", (f"{address}/right",))
     (tmp_path / f"{TEST_LABELS}.gz").write_bytes(b"<html>")
     (tmp_path / TEST_LABELS).write_bytes(b"half")
-    arrays, is_mnist = mnist_files.load_arrays(tmp_path)
+    arrays, is_mnist, _ = mnist_files.load_arrays(tmp_path)
     assert is_mnist
     assert len(arrays) == len(asked) == 4
     assert (
@@ -309,8 +309,8 @@ def test_auto_falls_back_to_digits_but_mnist_does_not(
 ) -> None:
     address, _ = mirror
     monkeypatch.setattr(mnist_files, "MIRRORS", (f"{address}/404/",))
-    name, splits = input_data.load("auto", tmp_path, 5000, 0)
-    assert name == "digits"
+    source, splits = input_data.load("auto", tmp_path, 5000, 0)
+    assert source.name == "digits"
     assert [split.num_examples for split in splits] == [1197, 300, 300]
     assert "NOT MNIST" in capsys.readouterr().err
     with pytest.raises(mnist_files.DataNotFoundError):

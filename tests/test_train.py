@@ -47,7 +47,7 @@ def run_train(
 def fingerprint(save_dir: Path) -> dict[str, object]:
     """Return what tells two runs apart."""
     config = json.loads((save_dir / "config.json").read_text())
-    reader = tf.train.load_checkpoint(str(save_dir / config["checkpoint"]))
+    reader = tf.train.load_checkpoint(str(save_dir / config["best"]))
     digest = hashlib.sha256()
     for name in sorted(reader.get_variable_to_shape_map()):
         digest.update(reader.get_tensor(name).tobytes())
@@ -56,6 +56,7 @@ def fingerprint(save_dir: Path) -> dict[str, object]:
         "history": (save_dir / "history.csv").read_text(),
         "test accuracy": config["test_accuracy"],
         "data": config["dataset"],
+        "checkpoints": list(config["checkpoints"]),
     }
 
 
@@ -78,6 +79,7 @@ OTHER_VALUES = {
     "BFLOAT16": "off",
     "THREADS": 2,
     "EVAL_STEPS": 6,
+    "CHECKPOINT_SECONDS": 0,
 }
 
 
@@ -162,6 +164,7 @@ def test_a_separable_set_is_learned_completely(
     assert (save_dir / "curves.png").read_bytes().startswith(b"\x89PNG")
     config = json.loads((save_dir / "config.json").read_text())
     assert config["validation_accuracy"] == 1
+    assert len(config["dataset"].pop("sha256")) == 64
     assert config["dataset"] == {
         "name": "own",
         "train": TRAIN - 13,
@@ -175,7 +178,7 @@ def test_no_validation_images_is_a_choice(run_train: Callable[..., Path]) -> Non
     with (save_dir / "history.csv").open() as file:
         assert next(csv.DictReader(file))["validation_accuracy"] == ""
     config = json.loads((save_dir / "config.json").read_text())
-    assert config["checkpoint"] == "model.ckpt-6"
+    assert config["best"] == "model.ckpt-6"
 
 
 @pytest.mark.parametrize(
@@ -209,6 +212,7 @@ BAD_VALUES = {
     "BFLOAT16": True,
     "THREADS": -1,
     "EVAL_STEPS": 0,
+    "CHECKPOINT_SECONDS": -1,
 }
 
 
@@ -247,13 +251,10 @@ def test_a_length_flag_replaces_the_other_constant(
 ) -> None:
     monkeypatch.setattr(train, "EPOCHS", 3.0)
     monkeypatch.setattr(sys, "argv", ["train.py", "--steps", "7"])
-    settings = train.read_settings()
-    train.resolve_lengths(settings, 1000)
-    assert settings.steps == 7
+    assert train.resolve(train.read_settings(), 1000)["steps"] == 7
     monkeypatch.setattr(sys, "argv", ["train.py", "--epochs", "1.5"])
-    settings = train.read_settings()
-    train.resolve_lengths(settings, 1001)
-    assert settings.steps == 16  # 15.015 batches of 100
+    # 15.015 batches of 100.
+    assert train.resolve(train.read_settings(), 1001)["steps"] == 16
     monkeypatch.setattr(sys, "argv", ["train.py", "--epochs", "1", "--steps", "7"])
     with pytest.raises(SystemExit):
         train.read_settings()
@@ -262,7 +263,7 @@ def test_a_length_flag_replaces_the_other_constant(
 
 def test_imports_are_silent_and_write_nothing(tmp_path: Path) -> None:
     code = "import input_data, plots, sys; assert 'tensorflow' not in sys.modules\n"
-    code += "import train, predict, model, checkpoint, graph_mode, cli"
+    code += "import train, predict, model, checkpoint, runs, graph_mode, cli"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
