@@ -19,6 +19,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -55,7 +56,7 @@ def lock(save_dir: Path) -> Iterator[None]:
     try:
         held.acquire(timeout=0)
     except filelock.Timeout:
-        pid = holder.read_text() if holder.exists() else "unknown"
+        pid = holder.read_text(errors="replace").strip() if holder.exists() else "?"
         raise UserError(
             f"process {pid} is training in {save_dir}: wait for it, or name another "
             "folder with --save_dir"
@@ -216,8 +217,10 @@ def _signature(run: Run) -> str:
 
 def _reason(error: Exception) -> str:
     """Return the part of an error's message that its reader can use."""
-    text = str(getattr(error, "strerror", None) or getattr(error, "message", error))
-    return text.splitlines()[0].rpartition("; ")[2]
+    # TensorFlow's own comes after its stack trace, and ends with the name of the node.
+    in_graph = re.search(r"([^;\n]+)\n\s*\[\[", str(error))
+    text = in_graph[1] if in_graph else getattr(error, "strerror", None) or str(error)
+    return text.strip().splitlines()[0]
 
 
 # ------------------------------------------------------------------------- reading

@@ -291,6 +291,7 @@ def train(
         if run["checkpoints"]:
             name = checkpoint.last(run)
             checkpoint.restore(session, save_dir, run, name, tf.global_variables())
+            print(f"going on from step {run['step']} of {steps}")
         started = saved = time.monotonic()
         todo = range(run["step"] + 1, steps + 1)
         for step in steps_done(session, graph, settings, data.train, todo):

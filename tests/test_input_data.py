@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, TEST, TRAIN, idx_bytes, write_set
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import input_data
 import mnist_files
@@ -48,6 +51,53 @@ def test_reads_gzip_of_several_members() -> None:
     data = idx_bytes(np.arange(7, dtype=np.uint8))
     packed = gzip.compress(data[:9]) + gzip.compress(data[9:])
     assert mnist_files.parse_idx(packed, LABELS)[0].tolist() == list(range(7))
+
+
+@st.composite
+def nearly_idx(draw: st.DrawFn) -> bytes:
+    """Draw files that look like IDX up to some point, plain or compressed."""
+    dims = draw(
+        st.lists(st.sampled_from([0, 1, 2, 3, 28, 10**6, 2**32 - 1]), max_size=4)
+    )
+    magic = draw(st.sampled_from([IMAGES, LABELS, 0x0802, 0]))
+    header = struct.pack(f">{len(dims) + 1}I", magic, *dims)
+    size = draw(st.sampled_from([0, 1, 2, 783, 784, 1568]))
+    data = header + draw(st.binary(max_size=20)) + bytes(size)
+    if draw(st.booleans()):
+        data = gzip.compress(data, mtime=0)
+        data += draw(st.binary(max_size=4))
+    return data[: draw(st.integers(0, len(data)))] if draw(st.booleans()) else data
+
+
+def assert_parsed_or_refused(data: bytes, magic: int) -> None:
+    """Check the one exception and the memory that parsing any bytes may cost."""
+    tracemalloc.start()
+    try:
+        array, _ = mnist_files.parse_idx(data, magic)
+        assert array.dtype == np.uint8
+        assert array.shape[1:] == ((28, 28) if magic == IMAGES else ())
+    except ValueError:
+        pass
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    unpacked = 1032 * len(data) if data.startswith(b"\x1f\x8b") else len(data)
+    assert peak < 300_000 + 4 * unpacked
+
+
+@given(st.binary(max_size=2000) | nearly_idx(), st.sampled_from([IMAGES, LABELS]))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_give_arrays_or_a_value_error(data: bytes, magic: int) -> None:
+    assert_parsed_or_refused(data, magic)
+
+
+@pytest.mark.slow
+@given(st.binary(max_size=2000) | nearly_idx(), st.sampled_from([IMAGES, LABELS]))
+@settings(max_examples=10_000, deadline=None)
+def test_ten_thousand_files_give_arrays_or_a_value_error(
+    data: bytes, magic: int
+) -> None:
+    assert_parsed_or_refused(data, magic)
 
 
 def images_file(count: int = 2, side: int = 28) -> bytes:

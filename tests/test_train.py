@@ -23,15 +23,19 @@ SMALL = {"kernel_size": 3, "conv_1_filters": 5, "conv_2_filters": 7, "fc_units":
 
 
 def run_in_process(
-    monkeypatch: pytest.MonkeyPatch, data_dir: Path, save_dir: Path, **constants: object
+    monkeypatch: pytest.MonkeyPatch,
+    data_dir: Path,
+    save_dir: Path,
+    *flags: str,
+    **constants: object,
 ) -> Path:
-    """Run train.py's main with edited constants and a small network."""
+    """Run train.py's main with flags, edited constants and a small network."""
     defaults = {"DATA_DIR": data_dir, "SAVE_DIR": save_dir, "THREADS": 1}
     defaults |= {"STEPS": 6, "BATCH_SIZE": 26, "VALIDATION_SIZE": 13, "EVAL_STEPS": 1}
     for name, value in (defaults | constants).items():
         monkeypatch.setattr(train, name, value)
     monkeypatch.setattr(model, "ARCHITECTURE", SMALL)
-    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setattr(sys, "argv", ["train.py", *flags])
     train.main()
     return Path(train.SAVE_DIR)
 

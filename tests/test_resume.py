@@ -1,0 +1,305 @@
+"""Resuming, replacing and refusing: train.py over what a folder already holds."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import write_set
+from test_train import SMALL, fingerprint, run_in_process
+
+import checkpoint
+import cli
+import input_data
+import model
+import predict
+from graph_mode import tf
+
+IMAGES = np.random.default_rng(0).random((7, 784), dtype=np.float32)
+
+
+@pytest.fixture
+def run_train(
+    monkeypatch: pytest.MonkeyPatch, tiny_dir: Path, tmp_path: Path
+) -> Callable[..., Path]:
+    """Run train.py in this process with flags and edited constants.
+
+    `stop_at` sends this process a signal while that step is prepared.
+    """
+
+    def run(
+        *flags: str,
+        stop_at: int | None = None,
+        signum: int = signal.SIGTERM,
+        **constants: object,
+    ) -> Path:
+        original = input_data.DataSet.batch
+
+        def batch(data: input_data.DataSet, step: int, size: int) -> tuple:
+            if step + 1 == stop_at:
+                os.kill(os.getpid(), signum)
+            return original(data, step, size)
+
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(input_data.DataSet, "batch", batch)
+            constants = {"STEPS": 12, "SAVE_DIR": tmp_path / "save"} | constants
+            save_dir = constants.pop("SAVE_DIR")
+            return run_in_process(inner, tiny_dir, save_dir, *flags, **constants)
+
+    return run
+
+
+def assert_stops(run: Callable[[], Path], status: int) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run()
+    assert stop.value.code == status
+
+
+@pytest.mark.parametrize(
+    ("stop_at", "signum"),
+    [(1, signal.SIGINT), (5, signal.SIGTERM), (11, signal.SIGINT)],
+)
+def test_a_stopped_run_resumes_to_the_same_bytes(
+    stop_at: int,
+    signum: int,
+    run_train: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    whole = run_train(SAVE_DIR=tmp_path / "whole")
+    capsys.readouterr()
+    assert_stops(lambda: run_train(stop_at=stop_at, signum=signum), 128 + signum)
+    out, error = capsys.readouterr()
+    assert f"at step {stop_at} of 12, saved; go on with: python train.py --res" in error
+    assert "test accuracy" not in out
+    run_train("--resume")
+    assert f"going on from step {stop_at} of 12" in capsys.readouterr().out
+    resumed = fingerprint(tmp_path / "save")
+    resumed.pop("checkpoints")
+    assert resumed.items() <= fingerprint(whole).items()
+    assert checkpoint.read_config(tmp_path / "save")["finished"]
+
+
+def test_a_resumed_run_may_get_longer_and_not_shorter(
+    run_train: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    save_dir = run_train()
+    run_train("--resume")
+    assert "going on" not in capsys.readouterr().out
+    run_train("--resume", "--steps=17")
+    config = checkpoint.read_config(save_dir)
+    assert config["step"] == config["resolved"]["steps"] == 17
+    assert [row["step"] for row in config["history"]] == [5, 10, 12, 15, 17]
+    with pytest.raises(cli.UserError, match="STEPS is 16, but"):
+        run_train("--resume", "--steps=16")
+    run_train("--resume", "--epochs=4")
+    assert checkpoint.read_config(save_dir)["step"] == 20
+
+
+def test_a_resumed_run_keeps_its_constants(
+    run_train: Callable[..., Path], tmp_path: Path
+) -> None:
+    assert_stops(lambda: run_train("--keep_prob=0.7", stop_at=3), 143)
+    with pytest.raises(cli.UserError, match=r"KEEP_PROB is 0.6, but .* with 0.7: "):
+        run_train("--resume", "--keep_prob=0.6")
+    with pytest.raises(cli.UserError, match=r"SEED is 9, but the run was .* with 1: "):
+        run_train("--resume", SEED=9)
+    save_dir = run_train("--resume", CHECKPOINT_SECONDS=3)  # this one may change
+    assert checkpoint.read_config(save_dir)["constants"]["keep_prob"] == 0.7
+
+
+def test_a_resumed_run_needs_its_data_wherever_they_are(
+    run_train: Callable[..., Path], tiny_dir: Path, tmp_path: Path
+) -> None:
+    assert_stops(lambda: run_train(stop_at=3), 143)
+    other = write_set(tmp_path / "other", seed=1)
+    with pytest.raises(cli.UserError, match="a resumed run needs the same"):
+        run_train("--resume", f"--data_dir={other}")
+    moved = Path(shutil.copytree(tiny_dir, tmp_path / "moved"))
+    run_train("--resume", f"--data_dir={moved}")
+
+
+def test_an_interrupted_run_is_not_replaced_unasked(
+    run_train: Callable[..., Path], tmp_path: Path
+) -> None:
+    assert_stops(lambda: run_train(stop_at=3), 143)
+    message = (
+        "interrupted at step 3 of 12: go on with --resume, replace it with "
+        "--overwrite, or name another folder with --save_dir"
+    )
+    with pytest.raises(cli.UserError, match=message):
+        run_train()
+    assert checkpoint.read_config(tmp_path / "save")["step"] == 3
+    run_train("--overwrite", stop_at=None)
+    assert checkpoint.read_config(tmp_path / "save")["finished"]
+
+
+def test_nothing_to_resume_is_said(run_train: Callable[..., Path]) -> None:
+    with pytest.raises(cli.UserError, match="holds no run to resume"):
+        run_train("--resume")
+
+
+def test_checkpoints_of_another_program_are_left_alone(
+    run_train: Callable[..., Path], tmp_path: Path
+) -> None:
+    theirs = tmp_path / "save" / "model.ckpt-10000.index"
+    theirs.parent.mkdir()
+    theirs.write_bytes(b"years of work")
+    with pytest.raises(cli.UserError, match="checkpoints of another program"):
+        run_train()
+    assert theirs.read_bytes() == b"years of work"
+
+
+def test_a_finished_run_answers_until_its_successor_has_a_checkpoint(
+    run_train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_dir = run_train()
+    before = predict.restore(save_dir).probabilities(IMAGES)
+    answers = []
+    original_save, original_config = checkpoint.save, checkpoint.write_config
+
+    def answer(*_: object) -> None:
+        answers.append(predict.restore(save_dir).probabilities(IMAGES))
+
+    def save(*arguments: object) -> None:
+        answer()
+        original_save(*arguments)
+        answer()
+
+    def write_config(*arguments: object) -> None:
+        answer()  # the new checkpoint is there, under a name that the old one had
+        original_config(*arguments)
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    monkeypatch.setattr(checkpoint, "write_config", write_config)
+    run_train(SEED=5, EVAL_STEPS=12)
+    same = [bool((answer == before).all()) for answer in answers]
+    # Before the save, before and after the old one was renamed; then the new one.
+    assert same == [True, True, True, False, False]
+    found = sorted(path.name for path in save_dir.glob("*.index"))
+    assert found == ["model.ckpt-12.index"]
+
+
+def test_three_checkpoints_and_the_best_are_kept(
+    run_train: Callable[..., Path],
+) -> None:
+    save_dir = run_train(STEPS=30, CHECKPOINT_SECONDS=0, LEARNING_RATE=0.3)
+    config = checkpoint.read_config(save_dir)
+    names = {f"model.ckpt-{step}" for step in (28, 29, 30)} | {config["best"]}
+    assert set(config["checkpoints"]) == names
+    assert {path.stem for path in save_dir.glob("*.index")} == names
+    best = max(row["validation_accuracy"] for row in config["history"])
+    assert config["validation_accuracy"] == best
+    assert tf.train.latest_checkpoint(str(save_dir)) == str(save_dir / "model.ckpt-30")
+
+
+def test_a_damaged_checkpoint_is_told_and_the_one_before_taken(
+    run_train: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    whole = fingerprint(run_train(SAVE_DIR=tmp_path / "whole"))
+    assert_stops(lambda: run_train(stop_at=11), 143)
+    data = tmp_path / "save" / "model.ckpt-11.data-00000-of-00001"
+    flipped = bytearray(data.read_bytes())
+    flipped[1000] ^= 4
+    data.write_bytes(flipped)
+    capsys.readouterr()
+    run_train("--resume")
+    error = capsys.readouterr().err
+    assert f"{data} is damaged or of another run" in error
+    assert "going on from step 10, model.ckpt-10" in error
+    resumed = fingerprint(tmp_path / "save")
+    assert resumed["weights"] == whole["weights"]
+    assert resumed["history"] == whole["history"]
+
+
+def test_no_whole_checkpoint_is_refused(
+    run_train: Callable[..., Path], tmp_path: Path
+) -> None:
+    assert_stops(lambda: run_train(stop_at=3), 143)
+    for path in (tmp_path / "save").glob("*.index"):
+        path.unlink()
+    with pytest.raises(cli.UserError, match=r"no checkpoint in .* is whole"):
+        run_train("--resume")
+    with pytest.raises(cli.UserError, match=r"model.ckpt-3.index is missing"):
+        predict.restore(tmp_path / "save")
+
+
+def test_the_folder_can_be_moved(
+    run_train: Callable[..., Path], tmp_path: Path
+) -> None:
+    whole = fingerprint(run_train(SAVE_DIR=tmp_path / "whole"))
+    assert_stops(lambda: run_train(stop_at=7), 143)
+    moved = (tmp_path / "save").rename(tmp_path / "moved")
+    before = predict.restore(moved).probabilities(IMAGES)
+    assert before.shape == (7, 10)
+    run_train("--resume", SAVE_DIR=moved)
+    assert fingerprint(moved)["weights"] == whole["weights"]
+
+
+def test_leftovers_of_killed_runs_are_cleaned(
+    run_train: Callable[..., Path], tmp_path: Path
+) -> None:
+    save_dir = run_train()
+    (save_dir / "model.ckpt-99_temp_5b").mkdir()
+    (save_dir / "model.ckpt-99_temp_5b" / "part-00000-of-00001").write_bytes(b"x")
+    (save_dir / "model.ckpt-98.data-00000-of-00001.tempstate12").write_bytes(b"x")
+    (save_dir / "config.json.part").write_text("{")
+    (save_dir / "my notes.txt").write_text("mine")
+    run_train("--resume")
+    names = {path.name for path in save_dir.iterdir()}
+    assert not [name for name in names if "9" in name or name.endswith(".part")]
+    assert "my notes.txt" in names
+
+
+def test_predict_before_the_first_checkpoint_says_so(
+    run_train: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "save", lambda *_: sys.exit("killed"))
+    with pytest.raises(SystemExit):
+        run_train()
+    with pytest.raises(cli.UserError, match="has not reached its first checkpoint"):
+        predict.restore(tmp_path / "save")
+    monkeypatch.undo()
+    run_train()  # nothing would be lost: nothing is asked
+    assert json.loads((tmp_path / "save" / "config.json").read_text())["finished"]
+
+
+def test_a_second_process_is_told_the_first_ones_number(
+    run_train: Callable[..., Path], tmp_path: Path
+) -> None:
+    with checkpoint.lock(tmp_path / "save"):
+        pass  # a lock let go holds nothing
+    with (
+        checkpoint.lock(tmp_path / "save"),
+        pytest.raises(cli.UserError, match=f"process {os.getpid()} is training in"),
+    ):
+        run_train()
+
+
+def test_a_file_where_the_folder_should_be_is_named(
+    run_train: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "save").write_text("mine")
+    with pytest.raises(cli.UserError, match=r"SAVE_DIR is .*save, a file; it must be"):
+        run_train()
+    assert (tmp_path / "save").read_text() == "mine"
+
+
+def test_edited_networks_are_refused_on_resume(
+    run_train: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_stops(lambda: run_train(stop_at=3), 143)
+    original = model.fc
+    monkeypatch.setattr(
+        model, "fc", lambda x, scope, units, **kw: original(x, scope, units + 1, **kw)
+    )
+    assert SMALL["fc_units"] == 64
+    message = re.escape("full_connection_1/b_variable has shape [64] in it, but ")
+    with pytest.raises(cli.UserError, match=f"another network: .*{message}|w_variable"):
+        run_train("--resume")
