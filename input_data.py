@@ -282,17 +282,8 @@ def load_test(dataset: str, data_dir: Path) -> DataSet:
     return _data_set(*arrays.values(), None)
 
 
-def main() -> None:
-    """Print the splits and draw sixteen digits."""
-    import cli
-    import plots
-
-    parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
-    parser.add_argument("--dataset", choices=DATASETS, default="auto")
-    args = parser.parse_args()
-    source, splits = load(args.dataset, args.data_dir, validation_size=5000, seed=0)
-    print(f"{source.name}: images of {IMAGE_SIZE}x{IMAGE_SIZE} pixels, labels 0 to 9")
+def print_splits(splits: Datasets) -> None:
+    """Print a line a split: images, images of each digit, type and range of values."""
     digits = "".join(f"{digit:>6}" for digit in range(CLASSES))
     print(f"{'split':<12}{'images':>6}  {digits}  {'dtype':<8} range")
     for split, data in zip(splits._fields, splits, strict=True):
@@ -303,9 +294,42 @@ def main() -> None:
             + "".join(f"{count:>6}" for count in counts)
             + f"  {data.images.dtype!s:<8} {low:g} to {high:g}"
         )
-    path = ROOT / "save_model" / "digits.png"
-    figure = plots.digit_grid(splits.train.images[:16], splits.train.labels[:16])
-    print(f"wrote {plots.save(figure, path)}")
+
+
+def main() -> None:
+    """Print the splits and draw sixteen digits, or print and show one."""
+    import cli
+    import plots
+
+    parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
+    parser.add_argument("--dataset", choices=DATASETS, default="auto")
+    parser.add_argument("--index", type=int, help="print this training image, from 0")
+    args = parser.parse_args()
+    source, splits = load(args.dataset, args.data_dir, validation_size=0, seed=0)
+    train = splits.train
+    if args.index is None:
+        splits = load(args.dataset, args.data_dir, validation_size=5000, seed=0)[1]
+        print(f"{source.name}: images of 28x28 pixels, labels 0 to 9")
+        print_splits(splits)
+        shown = splits.train.images[:16], splits.train.labels[:16]
+    elif 0 <= args.index < train.num_examples:
+        image = np.rint(train.images[args.index] * 255).astype(int)
+        for row in image.reshape(IMAGE_SIZE, IMAGE_SIZE):
+            print("".join(f"{value:4d}" for value in row))
+        print(f"label {train.labels[args.index]}")
+        shown = train.images[[args.index]], train.labels[[args.index]]
+    else:
+        raise DataError(
+            f"--index is {args.index}; it must be 0 to {train.num_examples - 1}, for "
+            f"there are {train.num_examples} training images"
+        )
+    written = plots.show_or_save(
+        lambda figure: plots.digit_grid(figure, *shown),
+        ROOT / "save_model" / "digits.png",
+    )
+    if written:
+        print(f"wrote {written}")
 
 
 if __name__ == "__main__":

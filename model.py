@@ -1,25 +1,31 @@
-"""The digit recogniser as graph functions: tensors in, tensors out, no Session.
+"""Five digit recognisers as graph functions: tensors in, tensors out, no Session.
 
-    conv 5x5x32, relu, pool, conv 5x5x64, relu, pool, fc 1024, relu, dropout, fc 10
+    python model.py --network mlp_128
 
-    python model.py
-
-prints its layers: 3,274,634 parameters. Variables have the names of the TensorFlow 1
-script that this project follows, so that its checkpoints can be restored.
+prints the layers of a network; of the first, ``cnn``, those with 3,274,634 parameters.
+Variables have the names of the TensorFlow 1 script that this project follows, so that
+its checkpoints can be restored.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from graph_mode import tf
 
 # ---------------------------------------------------------------------- constants
-# The architecture: what is changed here is another network, to be trained anew.
-ARCHITECTURE = {
-    "kernel_size": 5,  # pixels, both convolutions
-    "conv_1_filters": 32,
-    "conv_2_filters": 64,
-    "fc_units": 1024,
+# The architectures: what is changed here is another network, to be trained anew.
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "cnn": {
+        "kernel_size": 5,  # pixels, both convolutions
+        "conv_1_filters": 32,
+        "conv_2_filters": 64,
+        "fc_units": 1024,
+    },
+    "mlp_512": {"units": [512]},
+    "mlp_1024_512_256": {"units": [1024, 512, 256], "input_dropout": True},
+    "mlp_128": {"units": [128]},
+    "sigmoid_30": {"units": [30], "activation": "sigmoid", "initial": "normal"},
 }
 # Random affine at strength 1: each quantity is uniform between plus and minus this.
 ROTATION = 0.12  # radians
@@ -55,14 +61,19 @@ def inputs() -> Inputs:
 # ------------------------------------------------------------------------- layers
 
 
-def _weights(shape: list[int]) -> tuple[tf.Variable, tf.Variable]:
+def _weights(
+    shape: list[int], initial: str = "glorot"
+) -> tuple[tf.Variable, tf.Variable]:
     """Create the variables of a layer, weights of `shape` and biases.
 
-    The initial weights are get_variable's own, X. Glorot and Y. Bengio, "Understanding
-    the difficulty of training deep feedforward neural networks", 2010.
+    Initial values are "glorot", get_variable's own and zero biases (X. Glorot,
+    Y. Bengio, "Understanding the difficulty of training deep feedforward neural
+    networks", 2010); or "normal", from N(0, 1).
     """
-    w = tf.get_variable("w_variable", shape)
-    b = tf.get_variable("b_variable", shape[-1:], initializer=tf.zeros_initializer())
+    normal = tf.random_normal_initializer() if initial == "normal" else None
+    w = tf.get_variable("w_variable", shape, initializer=normal)
+    zeros = tf.zeros_initializer()
+    b = tf.get_variable("b_variable", shape[-1:], initializer=normal or zeros)
     return w, b
 
 
@@ -91,24 +102,40 @@ def conv(x: tf.Tensor, scope: str, filters: int, *, kernel_size: int) -> tf.Tens
         return _output(tf.nn.max_pool2d(x, 2, strides=2, padding="SAME", name="pool"))
 
 
-def fc(x: tf.Tensor, scope: str, units: int, *, relu: bool) -> tf.Tensor:
-    """Fully connected layer of a [batch_size, n] tensor: [batch_size, units]."""
+def fc(
+    x: tf.Tensor,
+    scope: str,
+    units: int,
+    *,
+    activation: str | None,
+    initial: str = "glorot",
+) -> tf.Tensor:
+    """Fully connected layer of a [batch_size, n] tensor: [batch_size, units].
+
+    The activation is "relu", "sigmoid" or None.
+    """
     with tf.variable_scope(scope):
-        w, b = _weights([x.shape[-1], units])
+        w, b = _weights([x.shape[-1], units], initial)
         x = tf.nn.bias_add(tf.matmul(x, w), b, name="linear")
-        return _output(tf.nn.relu(x, name="relu") if relu else x)
+        if activation:
+            x = {"relu": tf.nn.relu, "sigmoid": tf.sigmoid}[activation](x, activation)
+        return _output(x)
 
 
-def dropout(x: tf.Tensor, keep_prob: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+def dropout(
+    x: tf.Tensor, keep_prob: tf.Tensor, key: tf.Tensor, layer: int = 0
+) -> tf.Tensor:
     """Zero each unit with probability 1 - keep_prob, scale the rest by 1 / keep_prob.
 
     G. Hinton et al., "Improving neural networks by preventing co-adaptation of feature
-    detectors", 2012; the mask is a function of `key`.
+    detectors", 2012; the mask is a function of `key` and the number of the layer.
     """
 
     def drop() -> tf.Tensor:
-        kept = tf.random.stateless_uniform(tf.shape(x), key) < keep_prob
-        return tf.where(kept, x / keep_prob, tf.zeros_like(x))
+        # Streams below 0 are nobody else's: see `random_key`.
+        own = key - tf.constant([layer << 40, 0], tf.int64)
+        kept = tf.random.stateless_uniform(tf.shape(x), own) < keep_prob
+        return tf.where(kept, x / tf.cast(keep_prob, x.dtype), tf.zeros_like(x))
 
     return _output(tf.identity(tf.cond(keep_prob < 1.0, drop, lambda: x), "dropout"))
 
@@ -128,7 +155,7 @@ def cnn(
     Args:
         images: float32 tensor of shape [batch_size, 28, 28, 1], values in [0, 1].
         keep_prob: float32 scalar, share of the fc units that dropout keeps.
-        key: int32 tensor of shape [2] that decides which ones.
+        key: int64 tensor of shape [2] that decides which ones.
         kernel_size: of both convolutions, pixels.
         conv_1_filters: channels after the first convolution.
         conv_2_filters: channels after the second.
@@ -140,9 +167,47 @@ def cnn(
     x = conv(images, "layer_1", conv_1_filters, kernel_size=kernel_size)
     x = conv(x, "layer_2", conv_2_filters, kernel_size=kernel_size)
     x = tf.reshape(x, [-1, math.prod(x.shape[1:])])
-    x = fc(x, "full_connection_1", fc_units, relu=True)
+    x = fc(x, "full_connection_1", fc_units, activation="relu")
     x = dropout(x, keep_prob, key)
-    return fc(x, "full_connection_2", CLASSES, relu=False)
+    return fc(x, "full_connection_2", CLASSES, activation=None)
+
+
+def mlp(
+    images: tf.Tensor,
+    keep_prob: tf.Tensor,
+    key: tf.Tensor,
+    *,
+    units: Sequence[int],
+    activation: str = "relu",
+    initial: str = "glorot",
+    input_dropout: bool = False,
+) -> tf.Tensor:
+    """Build a network of fully connected layers, dropout after each hidden one.
+
+    Args:
+        images: float32 tensor of shape [batch_size, 28, 28, 1], values in [0, 1].
+        keep_prob: float32 scalar, share of the units that dropout keeps.
+        key: int64 tensor of shape [2] that decides which ones.
+        units: of the hidden layers.
+        activation: of the hidden layers, "relu" or "sigmoid".
+        initial: values of the variables, see `_weights`.
+        input_dropout: dropout of the pixels as well.
+
+    Returns:
+        Logits, float32 tensor of shape [batch_size, 10].
+    """
+    x = tf.reshape(images, [-1, IMAGE_SIZE**2])
+    if input_dropout:
+        x = dropout(x, keep_prob, key, layer=0)
+    for layer, size in enumerate(units, 1):
+        scope = f"full_connection_{layer}"
+        x = fc(x, scope, size, activation=activation, initial=initial)
+        x = dropout(x, keep_prob, key, layer=layer)
+    scope = f"full_connection_{len(units) + 1}"
+    return fc(x, scope, CLASSES, activation=None, initial=initial)
+
+
+NETWORKS = {name: cnn if name == "cnn" else mlp for name in ARCHITECTURES}
 
 
 # ------------------------------------------------------------------- augmentation
@@ -199,9 +264,21 @@ def random_affine(images: tf.Tensor, strength: tf.Tensor, key: tf.Tensor) -> tf.
 
 
 def inference(
-    feeds: Inputs, architecture: dict[str, int], seed: int, global_step: tf.Tensor
+    feeds: Inputs,
+    network: str,
+    architecture: dict[str, Any],
+    seed: int,
+    global_step: tf.Tensor,
 ) -> tf.Tensor:
-    """Build the network behind its augmentation; return logits [batch_size, 10]."""
+    """Build a network behind its augmentation; return logits [batch_size, 10].
+
+    Args:
+        feeds: the placeholders.
+        network: a key of NETWORKS.
+        architecture: the keyword arguments of its function.
+        seed: of dropout and augmentation.
+        global_step: integer scalar, decides them with the seed.
+    """
     images = tf.reshape(feeds.images, [-1, IMAGE_SIZE, IMAGE_SIZE, 1])
     key = random_key(seed, global_step, 0)
     images = tf.cond(
@@ -211,20 +288,52 @@ def inference(
     )
     images = tf.ensure_shape(images, [None, IMAGE_SIZE, IMAGE_SIZE, 1])
     key = random_key(seed, global_step, 1)
-    return cnn(images, feeds.keep_prob, key, **architecture)
+    return NETWORKS[network](images, feeds.keep_prob, key, **architecture)
 
 
-def cross_entropy(
-    logits: tf.Tensor, labels: tf.Tensor, label_smoothing: float
-) -> tf.Tensor:
-    """Return the cross-entropy of each example in nats, float32 of shape [batch_size].
+def smoothed_targets(labels: tf.Tensor, label_smoothing: float) -> tf.Tensor:
+    """Return the targets of each example, float32 of shape [batch_size, 10].
 
     Label smoothing (C. Szegedy et al., "Rethinking the Inception Architecture", 2016)
     takes that share of the target from the label and spreads it over all ten classes.
     """
     targets = tf.one_hot(labels, CLASSES) * (1 - label_smoothing)
-    targets += label_smoothing / CLASSES
+    return targets + label_smoothing / CLASSES
+
+
+def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Return the cross-entropy of softmax outputs, in nats, [batch_size]."""
     return tf.nn.softmax_cross_entropy_with_logits_v2(labels=targets, logits=logits)
+
+
+def quadratic(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Return half the squared error of sigmoid outputs, summed over them, [batch_size].
+
+    M. Nielsen, "Neural Networks and Deep Learning", 2015, chapter 1.
+    """
+    return 0.5 * tf.reduce_sum(tf.square(tf.sigmoid(logits) - targets), axis=1)
+
+
+LOSSES = {"cross_entropy": cross_entropy, "quadratic": quadratic}
+
+
+def probabilities(logits: tf.Tensor, loss: str) -> tf.Tensor:
+    """Return the probability of each digit, float32 of shape [batch_size, 10].
+
+    The outputs are softmax after training with cross-entropy; after training with the
+    quadratic loss they are sigmoid, which is divided by its sum here.
+    """
+    if loss == "cross_entropy":
+        return tf.nn.softmax(logits)
+    # exp(log(s)) / sum(exp(log(s))): softmax never leaves float32.
+    return tf.nn.softmax(tf.math.log_sigmoid(logits))
+
+
+OPTIMIZERS = {
+    "adam": tf.train.AdamOptimizer,
+    "rmsprop": tf.train.RMSPropOptimizer,  # its decay is 0.9 unless told otherwise
+    "sgd": tf.train.GradientDescentOptimizer,
+}
 
 
 def learning_rate(
@@ -249,14 +358,16 @@ def learning_rate(
     return peak * rise * 0.5 * (1 + tf.cos(math.pi * done))
 
 
-def evaluation(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the sum of cross-entropies and the number of right answers.
+def evaluation(
+    logits: tf.Tensor, labels: tf.Tensor, loss: str
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the sum of losses and the number of right answers.
 
     Sums, a float32 and an int32 scalar: batches of any size add up.
     """
     right = tf.equal(tf.argmax(logits, 1, output_type=tf.int32), labels)
     return (
-        tf.reduce_sum(cross_entropy(logits, labels, 0.0)),
+        tf.reduce_sum(LOSSES[loss](logits, smoothed_targets(labels, 0.0))),
         tf.reduce_sum(tf.cast(right, tf.int32)),
     )
 
@@ -282,8 +393,13 @@ def layer_table(outputs: list[tf.Tensor], variables: list[tf.Variable]) -> str:
 
 def main() -> None:
     """Print the layer table."""
+    import cli
+
+    parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--network", choices=NETWORKS, default="cnn")
+    network = parser.parse_args().network
     with tf.Graph().as_default() as graph:
-        inference(inputs(), ARCHITECTURE, 0, tf.constant(0))
+        inference(inputs(), network, ARCHITECTURES[network], 0, tf.constant(0))
         print(layer_table(graph.get_collection(ACTIVATIONS), tf.trainable_variables()))
 
 

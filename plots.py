@@ -51,21 +51,21 @@ def _draw_digit(axes: Axes, image: np.ndarray, title: str, wrong: bool = False) 
     axes.set_axis_off()
 
 
-def digit_grid(images: np.ndarray, labels: Sequence[int]) -> Figure:
-    """Return the digits with their labels, four in a row.
+def digit_grid(figure: Figure, images: np.ndarray, labels: Sequence[int]) -> None:
+    """Draw digits with their labels, four in a row.
 
     Args:
+        figure: an empty one.
         images: float array of shape (n, 784), values in [0, 1], 1 is ink.
         labels: n digits.
     """
-    rows = -(-len(images) // 4)
-    figure = Figure(figsize=(5, 1.35 * rows), layout="constrained")
-    grid = figure.subplots(rows, 4, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, image, label in zip(grid.flat, images, labels, strict=False):
+    columns = min(len(images), 4)
+    rows = -(-len(images) // columns)
+    figure.set_size_inches(1.25 * columns + 0.5, 1.35 * rows + 0.5)
+    for axes, image, label in zip(
+        figure.subplots(rows, columns, squeeze=False).flat, images, labels, strict=False
+    ):
         _draw_digit(axes, image, str(label))
-    return figure
 
 
 def curves(history: Sequence[Mapping[str, float | None]], title: str) -> Figure:
@@ -78,9 +78,7 @@ def curves(history: Sequence[Mapping[str, float | None]], title: str) -> Figure:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     figure.suptitle(title, fontsize=11)
     epochs = [row["epoch"] for row in history]
-    for axes, quantity, unit in zip(
-        figure.subplots(1, 2), ("loss", "accuracy"), (" (nats)", ""), strict=True
-    ):
+    for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for split, colour, marker in (
             ("training", BLUE, "o"),
             ("validation", ORANGE, "s"),
@@ -91,7 +89,7 @@ def curves(history: Sequence[Mapping[str, float | None]], title: str) -> Figure:
                     epochs, values, color=colour, marker=marker, ms=4, label=split
                 )
         axes.set_xlabel("epoch")
-        axes.set_ylabel(quantity + unit)
+        axes.set_ylabel(quantity)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     return figure

@@ -36,10 +36,12 @@ class Classifier:
         self.config = run
         with tf.Graph().as_default() as graph:
             self._feeds = model.inputs()
+            network, architecture = run["network"], run["architecture"]
             logits = model.inference(
-                self._feeds, run["architecture"], 0, tf.constant(0)
+                self._feeds, network, architecture, 0, tf.constant(0)
             )
-            self._probabilities = tf.nn.softmax(logits)
+            loss = run["constants"]["loss"]
+            self._probabilities = model.probabilities(logits, loss)
             bfloat16 = run["resolved"]["bfloat16"] and cpu_has_bfloat16()
             options = session_config(available_cores(), bfloat16)
             self._session = tf.Session(graph=graph, config=options)
@@ -98,6 +100,13 @@ def indices(text: str) -> list[int]:
     return numbers
 
 
+def count(text: str) -> int:
+    """Return the number of images that an argument names, 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; it must be {train.POSITIVE}")
+    return int(text)
+
+
 def test_images(config: dict, data_dir: Path | None) -> input_data.DataSet:
     """Return the test images of the data set that the network was trained on.
 
@@ -109,21 +118,32 @@ def test_images(config: dict, data_dir: Path | None) -> input_data.DataSet:
     return input_data.load_test(config["dataset"]["name"], data_dir or trained_in)
 
 
-def print_prediction(probabilities: np.ndarray, label: int, heading: str) -> None:
-    """Print the answer, the truth and the probability of each digit."""
-    print(f"{heading}predict={probabilities.argmax()}, correct={label}")
-    print("  ".join(f"{digit}: {p:.4f}" for digit, p in enumerate(probabilities)))
+def print_predictions(
+    chosen: list[int], probabilities: np.ndarray, labels: np.ndarray
+) -> None:
+    """Print each answer, the truth and the probability of each digit."""
+    for index, row, label in zip(chosen, probabilities, labels, strict=True):
+        heading = f"index {index}: " if len(chosen) > 1 else ""
+        print(f"{heading}predict={row.argmax()}, correct={label}")
+        print("  ".join(f"{digit}: {p:.4f}" for digit, p in enumerate(row)))
 
 
 def main() -> None:
     """Classify the test images that were asked for."""
     parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
         "--index",
         type=indices,
         nargs="+",
         default=[[0]],
         help="of test images, from 0: one, several (3 5 8) or a range (0-9)",
+    )
+    which.add_argument(
+        "--first",
+        type=count,
+        metavar="N",
+        help="labels and predictions of the first N test images, side by side",
     )
     parser.add_argument(
         "--save_dir", type=Path, default=input_data.ROOT / train.SAVE_DIR
@@ -133,16 +153,20 @@ def main() -> None:
     network = restore(args.save_dir)
     test = test_images(network.config, args.data_dir)
     chosen = [index for numbers in args.index for index in numbers]
+    if args.first:
+        chosen = list(range(args.first))
     if max(chosen) >= test.num_examples:
         raise cli.UserError(
-            f"--index is {max(chosen)}; it must be 0 to {test.num_examples - 1}, for "
-            f"there are {test.num_examples} test images"
+            f"test image {max(chosen)} was asked for; there are {test.num_examples}, "
+            f"with --index 0 to {test.num_examples - 1}"
         )
     images, labels = test.images[chosen], test.labels[chosen]
     probabilities = network.probabilities(images)
-    for index, row, label in zip(chosen, probabilities, labels, strict=True):
-        heading = f"index {index}: " if len(chosen) > 1 else ""
-        print_prediction(row, label, heading)
+    if args.first:
+        print("labels      ", *labels)
+        print("predictions ", *probabilities.argmax(axis=1))
+    else:
+        print_predictions(chosen, probabilities, labels)
     written = plots.show_or_save(
         lambda figure: plots.predictions(
             figure, images[:GRID], labels[:GRID], probabilities[:GRID]

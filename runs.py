@@ -129,8 +129,8 @@ def describe(
         dataset: as `describe_data` gives it.
     """
     return {
-        "network": "cnn",
-        "architecture": model.ARCHITECTURE,
+        "network": settings.network,
+        "architecture": model.ARCHITECTURES[settings.network],
         "constants": stored(vars(settings), settings.constants),
         "file": stored(settings.constants, settings.constants),
         "resolved": resolved,

@@ -31,14 +31,17 @@ DATASET = "auto"  # mnist, digits (scikit-learn's, offline) or auto: what can be
 DATA_DIR = "data"  # folder of the MNIST files, downloaded if missing
 SAVE_DIR = "save_model"  # folder for checkpoints, history and curves
 VALIDATION_SIZE = 5000  # first training images, kept for validation
+NETWORK = "cnn"  # cnn, mlp_512, mlp_1024_512_256, mlp_128 or sigmoid_30
+OPTIMIZER = "adam"  # adam, rmsprop or sgd
+LOSS = "cross_entropy"  # cross_entropy or quadratic
 SEED = 1  # of initial weights, order, dropout, augmentation
 STEPS = 2750  # training steps; 2750 are 5 epochs of MNIST
 EPOCHS = 0.0  # passes over the training images; 0: STEPS counts
 BATCH_SIZE = 100  # images a step
-LEARNING_RATE = 1e-3  # of Adam, the highest of the run
+LEARNING_RATE = 1e-3  # of the optimizer, the highest of the run
 SCHEDULE = "cosine"  # cosine: falls to 0 at the end; or constant
 WARMUP = 0.05  # share of the steps in which the rate rises from 0
-KEEP_PROB = 0.5  # share of the fc units that dropout keeps
+KEEP_PROB = 0.5  # share of the units that dropout keeps
 LABEL_SMOOTHING = 0.1  # share of the target spread over all digits
 AUGMENT = 1.0  # strength of the random affine; 0: off
 BFLOAT16 = "auto"  # on, off or auto: where the CPU has it
@@ -53,6 +56,9 @@ RULES: dict[str, cli.Rule] = {
     "DATA_DIR": (str, bool, "a folder"),
     "SAVE_DIR": (str, bool, "a folder"),
     "VALIDATION_SIZE": (int, lambda v: v >= 0, "a whole number of images, 0 or more"),
+    "NETWORK": (str, model.NETWORKS.__contains__, ", ".join(model.NETWORKS)),
+    "OPTIMIZER": (str, model.OPTIMIZERS.__contains__, ", ".join(model.OPTIMIZERS)),
+    "LOSS": (str, model.LOSSES.__contains__, ", ".join(model.LOSSES)),
     "SEED": (int, lambda v: 0 <= v < 2**31, "a whole number from 0 to 2147483647"),
     "STEPS": (int, lambda v: v >= 1, POSITIVE),
     "EPOCHS": (float, lambda v: 0 <= v <= 1e6, "a number from 0 to 1000000"),
@@ -130,9 +136,11 @@ def build_graph(settings: SimpleNamespace, steps: int) -> Graph:
     tf.set_random_seed(settings.seed)
     global_step = tf.train.create_global_step()
     feeds = model.inputs()
-    logits = model.inference(feeds, model.ARCHITECTURE, settings.seed, global_step)
-    losses = model.cross_entropy(logits, feeds.labels, settings.label_smoothing)
-    loss = tf.reduce_mean(losses)
+    network, seed = settings.network, settings.seed
+    architecture = model.ARCHITECTURES[network]
+    logits = model.inference(feeds, network, architecture, seed, global_step)
+    targets = model.smoothed_targets(feeds.labels, settings.label_smoothing)
+    loss = tf.reduce_mean(model.LOSSES[settings.loss](logits, targets))
     rate = model.learning_rate(
         global_step,
         steps,
@@ -140,14 +148,14 @@ def build_graph(settings: SimpleNamespace, steps: int) -> Graph:
         settings.schedule,
         settings.warmup,
     )
-    train_op = tf.train.AdamOptimizer(rate).minimize(loss, global_step)
+    train_op = model.OPTIMIZERS[settings.optimizer](rate).minimize(loss, global_step)
     weights = [v for v in tf.global_variables() if v.dtype.is_floating]
     return Graph(
         feeds,
         train_op,
         loss,
         rate,
-        model.evaluation(logits, feeds.labels),
+        model.evaluation(logits, feeds.labels, settings.loss),
         tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in weights]),
         tf.train.Saver(max_to_keep=None),  # checkpoint.py deletes old ones
     )
@@ -156,7 +164,7 @@ def build_graph(settings: SimpleNamespace, steps: int) -> Graph:
 def evaluate(
     session: tf.Session, graph: Graph, images: np.ndarray, labels: np.ndarray
 ) -> tuple[float, int]:
-    """Return the sum of losses in nats and the number of right answers."""
+    """Return the sum of losses and the number of right answers."""
     total, right = 0.0, 0
     for start in range(0, len(images), EVAL_BATCH):
         batch = slice(start, start + EVAL_BATCH)
@@ -228,8 +236,8 @@ def report(
     """Evaluate training and validation images alike: no dropout, no augmentation.
 
     Returns:
-        A row of history.csv. Losses are in nats; as many training images are evaluated
-        as there are for validation, and without those there are no values for it.
+        A row of history.csv. Cross-entropy is in nats. As many training images count
+        as there are for validation; without those there are no values for it.
     """
     row = {"step": step, "epoch": epoch}
     row["learning_rate"] = float(session.run(graph.learning_rate))

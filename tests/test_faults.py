@@ -117,7 +117,7 @@ def stop_and_resume(
         assert process.returncode in (128 + signum, -signum)
         if phase == "training":
             assert re.search(
-                r"stopped by SIG\w+ at step \d+ of {STEPS}, saved; go on", error
+                rf"stopped by SIG\w+ at step \d+ of {STEPS}, saved; go on", error
             )
     done = go_on(reference.data_dir, save_dir)
     assert done.returncode == 0, done.stderr

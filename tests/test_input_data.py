@@ -380,6 +380,45 @@ def test_embedded_digits_look_like_mnist() -> None:
     )
 
 
+def run_main(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, *flags: object
+) -> list[str]:
+    monkeypatch.setattr(sys, "argv", ["input_data.py", *map(str, flags)])
+    input_data.main()
+    return capsys.readouterr().out.splitlines()
+
+
+def test_script_prints_the_splits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(input_data, "ROOT", tmp_path)
+    lines = run_main(monkeypatch, capsys, "--dataset", "digits")
+    assert [line.split()[:2] for line in lines[2:5]] == [
+        ["train", "1197"],
+        ["validation", "300"],
+        ["test", "300"],
+    ]
+    assert sum(map(int, lines[2].split()[2:12])) == 1197
+    assert lines[2].endswith("float32  0 to 1")
+    assert (tmp_path / "save_model" / "digits.png").exists()
+
+
+def test_script_prints_one_image_as_numbers(
+    tiny_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr(input_data, "ROOT", tmp_path)
+    lines = run_main(monkeypatch, capsys, "--data_dir", tiny_dir, "--index", 13)
+    packed = (tiny_dir / f"{TRAIN_IMAGES}.gz").read_bytes()
+    pixels = gzip.decompress(packed)[16 + 13 * 784 : 16 + 14 * 784]
+    assert [int(value) for line in lines[:28] for value in line.split()] == list(pixels)
+    assert lines[28] == "label 3"
+    with pytest.raises(mnist_files.DataError, match="index is 143; it must be 0 to"):
+        run_main(monkeypatch, capsys, "--data_dir", tiny_dir, "--index", TRAIN)
+
+
 # ----------------------------------------------------- the contract of TensorFlow 1
 
 

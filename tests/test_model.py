@@ -1,6 +1,8 @@
 """model.py: names, shapes and numbers, against NumPy and SciPy."""
 
+import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +10,11 @@ import scipy.ndimage
 import scipy.special
 import scipy.stats
 
+import input_data
 import model
 from graph_mode import tf
 
+CNN = model.ARCHITECTURES["cnn"]
 ODD = {"kernel_size": 3, "conv_1_filters": 5, "conv_2_filters": 7, "fc_units": 11}
 
 
@@ -23,7 +27,7 @@ def session() -> Iterator[tf.Session]:
 
 
 def test_variables_are_those_of_the_article(session: tf.Session) -> None:
-    model.inference(model.inputs(), model.ARCHITECTURE, 0, tf.constant(0))
+    model.inference(model.inputs(), "cnn", CNN, 0, tf.constant(0))
     shapes = {v.op.name: v.shape.as_list() for v in tf.trainable_variables()}
     assert shapes == {
         "layer_1/w_variable": [5, 5, 1, 32],
@@ -61,10 +65,10 @@ def numpy_logits(images: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarr
     return x @ weights[f"{fc_2}/w_variable"] + weights[f"{fc_2}/b_variable"]
 
 
-@pytest.mark.parametrize("architecture", [ODD, model.ARCHITECTURE])
+@pytest.mark.parametrize("architecture", [ODD, CNN])
 def test_logits_agree_with_numpy(session: tf.Session, architecture: dict) -> None:
     feeds = model.inputs()
-    logits = model.inference(feeds, architecture, 0, tf.constant(0))
+    logits = model.inference(feeds, "cnn", architecture, 0, tf.constant(0))
     rng = np.random.default_rng(0)
     for variable in tf.trainable_variables():  # biases too must matter
         noise = rng.normal(0, 0.1, variable.shape.as_list())
@@ -83,8 +87,9 @@ def test_logits_agree_with_numpy(session: tf.Session, architecture: dict) -> Non
 
 
 def test_layer_table_counts_every_parameter_once(
-    session: tf.Session, capsys: pytest.CaptureFixture
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
+    monkeypatch.setattr("sys.argv", ["model.py"])
     model.main()
     lines = capsys.readouterr().out.splitlines()
     counts = [int(line.split()[-1].replace(",", "")) for line in lines[1:]]
@@ -95,7 +100,7 @@ def test_layer_table_counts_every_parameter_once(
 def test_dropout_and_augmentation_are_off_unless_fed(session: tf.Session) -> None:
     feeds = model.inputs()
     step = tf.placeholder_with_default(tf.constant(0, tf.int64), [])
-    logits = model.inference(feeds, ODD, 1, step)
+    logits = model.inference(feeds, "cnn", ODD, 1, step)
     session.run(tf.global_variables_initializer())
     images = np.random.default_rng(0).random((13, 784), dtype=np.float32)
 
@@ -129,14 +134,117 @@ def test_cross_entropy_agrees_with_scipy(session: tf.Session) -> None:
         targets = np.full((13, 10), smoothing / 10)
         targets[np.arange(13), labels] += 1 - smoothing
         np.testing.assert_allclose(
-            session.run(model.cross_entropy(logits, labels, smoothing)),
+            session.run(
+                model.cross_entropy(logits, model.smoothed_targets(labels, smoothing))
+            ),
             -(targets * log_p).sum(axis=1),
             rtol=1e-5,
             atol=1e-5,
         )
-    loss, right = session.run(model.evaluation(logits, tf.constant(labels, tf.int32)))
+    labels_in = tf.constant(labels, tf.int32)
+    loss, right = session.run(model.evaluation(logits, labels_in, "cross_entropy"))
     assert loss == pytest.approx(-log_p[np.arange(13), labels].sum(), rel=1e-5)
     assert right == (logits.argmax(axis=1) == labels).sum()
+
+
+def test_quadratic_loss_and_its_probabilities_agree_with_numpy(
+    session: tf.Session,
+) -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, (13, 10)).astype(np.float32)
+    labels = rng.integers(0, 10, 13)
+    outputs = scipy.special.expit(logits.astype(np.float64))
+    squares = ((outputs - np.eye(10)[labels]) ** 2).sum(axis=1) / 2
+    targets = model.smoothed_targets(labels, 0.0)
+    np.testing.assert_allclose(
+        session.run(model.quadratic(logits, targets)), squares, rtol=1e-5
+    )
+    found = session.run(model.probabilities(tf.constant(logits), "quadratic"))
+    shares = outputs / outputs.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found, shares, rtol=1e-5)
+    found = session.run(model.probabilities(tf.constant(logits), "cross_entropy"))
+    np.testing.assert_allclose(found, scipy.special.softmax(logits, axis=1), rtol=1e-5)
+
+
+LAYERS = {
+    "mlp_512": [784, 512, 10],
+    "mlp_1024_512_256": [784, 1024, 512, 256, 10],
+    "mlp_128": [784, 128, 10],
+    "sigmoid_30": [784, 30, 10],
+}
+
+
+@pytest.mark.parametrize("network", LAYERS)
+def test_fully_connected_networks_have_their_layers(
+    network: str, session: tf.Session
+) -> None:
+    architecture = model.ARCHITECTURES[network]
+    model.inference(model.inputs(), network, architecture, 0, tf.constant(0))
+    sizes = LAYERS[network]
+    expected = {}
+    for layer, (size, units) in enumerate(itertools.pairwise(sizes), 1):
+        expected[f"full_connection_{layer}/w_variable"] = [size, units]
+        expected[f"full_connection_{layer}/b_variable"] = [units]
+    found = {v.op.name: v.shape.as_list() for v in tf.trainable_variables()}
+    assert found == expected
+
+
+@pytest.mark.parametrize("loss", model.LOSSES)
+@pytest.mark.parametrize("network", model.NETWORKS)
+def test_gradients_agree_with_central_differences(
+    network: str, loss: str, session: tf.Session
+) -> None:
+    rng = np.random.default_rng(0)
+    architecture = ODD if network == "cnn" else model.ARCHITECTURES[network]
+    x = tf.constant(rng.random((3, 28, 28, 1)))
+    with tf.variable_scope("double", dtype=tf.float64):
+        key = model.random_key(0, tf.constant(0), 1)
+        keep_prob = tf.constant(0.8)
+        logits = model.NETWORKS[network](x, keep_prob, key, **architecture)
+    targets = tf.cast(model.smoothed_targets([7, 0, 4], 0.1), tf.float64)
+    value = tf.reduce_mean(model.LOSSES[loss](logits, targets))
+    variables = tf.trainable_variables()
+    gradients = tf.gradients(value, variables)
+    session.run(tf.global_variables_initializer())
+    step = 1e-6
+    for variable, gradient in zip(variables, session.run(gradients), strict=True):
+        start = session.run(variable)
+        direction = rng.normal(size=start.shape)
+        ends = []
+        for sign in (1, -1):
+            variable.load(start + sign * step * direction, session)
+            ends.append(session.run(value))
+        variable.load(start, session)
+        slope = (ends[0] - ends[1]) / (2 * step)
+        expected = (gradient * direction).sum()
+        assert slope == pytest.approx(expected, rel=1e-5, abs=1e-8), variable.op.name
+
+
+def test_sigmoid_30_trains_as_plain_back_propagation_does(session: tf.Session) -> None:
+    feeds = model.inputs()
+    architecture = model.ARCHITECTURES["sigmoid_30"]
+    logits = model.inference(feeds, "sigmoid_30", architecture, 0, tf.constant(0))
+    targets = model.smoothed_targets(feeds.labels, 0.0)
+    loss = tf.reduce_mean(model.quadratic(logits, targets))
+    train_op = model.OPTIMIZERS["sgd"](3.0).minimize(loss)
+    session.run(tf.global_variables_initializer())
+    w_1, b_1, w_2, b_2 = map(np.float64, session.run(tf.trainable_variables()))
+    digits = input_data.load("digits", Path("nowhere"), 0, seed=0)[1].train
+    for step in range(20):
+        x, labels = digits.batch(step, 10)
+        session.run(train_op, {feeds.images: x, feeds.labels: labels})
+        # Forward, then the four equations of back-propagation.
+        a_1 = 1 / (1 + np.exp(-(x @ w_1 + b_1)))
+        a_2 = 1 / (1 + np.exp(-(a_1 @ w_2 + b_2)))
+        delta_2 = (a_2 - np.eye(10)[labels]) * a_2 * (1 - a_2)
+        delta_1 = delta_2 @ w_2.T * a_1 * (1 - a_1)
+        w_2 -= 3.0 / 10 * a_1.T @ delta_2
+        b_2 -= 3.0 / 10 * delta_2.sum(axis=0)
+        w_1 -= 3.0 / 10 * x.T @ delta_1
+        b_1 -= 3.0 / 10 * delta_1.sum(axis=0)
+    found = session.run(tf.trainable_variables())
+    for variable, expected in zip(found, (w_1, b_1, w_2, b_2), strict=True):
+        np.testing.assert_allclose(variable, expected, rtol=0, atol=1e-5)
 
 
 def test_learning_rate_rises_then_falls_to_zero(session: tf.Session) -> None:

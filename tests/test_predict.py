@@ -80,6 +80,19 @@ def test_one_index_prints_the_probability_of_each_digit(
     assert third.startswith("wrote ")
 
 
+def test_first_prints_labels_and_predictions_side_by_side(
+    trained: tuple[Path, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    argv = ["predict.py", "--first", "13", "--save_dir", str(trained[0])]
+    monkeypatch.setattr("sys.argv", argv)
+    predict.main()
+    labels, predictions, _ = capsys.readouterr().out.splitlines()
+    assert labels == "labels       0 1 2 3 4 5 6 7 8 9 0 1 2"
+    assert re.fullmatch(r"predictions ( \d){13}", predictions)
+
+
 def test_probabilities_take_any_number_of_images(
     trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,10 +117,16 @@ def test_indices_are_numbers_or_ranges(flag: str, numbers: list[int]) -> None:
 @pytest.mark.parametrize(
     ("flags", "status", "message"),
     [
-        (["--index", str(TEST)], 1, f"--index is {TEST}; it must be 0 to {TEST - 1}"),
+        (
+            ["--index", str(TEST)],
+            1,
+            f"test image {TEST} was asked for; there are",
+        ),
         (["--index", "-1"], 2, "must be a number from 0, as 7, or a range, as 0-9"),
         (["--index", "two"], 2, "'two'; it must be a number"),
         (["--index", "9-0"], 2, "'9-0'; it must be"),
+        (["--first", "0"], 2, "'0'; it must be a whole number, 1 or more"),
+        (["--first", str(TEST + 1)], 1, f"test image {TEST} was asked for"),
         (["--save_dir", "nowhere"], 1, "nowhere holds no trained model: run python tr"),
         (["--data_dir", __file__], 1, "is a file; a folder for the data is needed"),
     ],
@@ -159,7 +178,7 @@ def test_edited_constants_do_not_touch_a_saved_network(
 ) -> None:
     images = np.random.default_rng(0).random((3, 784), dtype=np.float32)
     before = predict.restore(trained[0]).probabilities(images)
-    monkeypatch.setattr(model, "ARCHITECTURE", model.ARCHITECTURE | {"fc_units": 9})
+    monkeypatch.setitem(model.ARCHITECTURES["cnn"], "fc_units", 9)
     after = predict.restore(trained[0]).probabilities(images)
     assert (before == after).all()
 
@@ -206,7 +225,9 @@ def test_a_checkpoint_of_the_article_can_be_restored(tmp_path: Path) -> None:
         expected = session.run(x)
         tf.train.Saver().save(session, str(tmp_path / "model.ckpt"), 10000)
     run = {
-        "architecture": model.ARCHITECTURE,
+        "network": "cnn",
+        "architecture": model.ARCHITECTURES["cnn"],
+        "constants": {"loss": "cross_entropy"},
         "resolved": {"bfloat16": False},
         "best": "model.ckpt-10000",
         "checkpoints": {"model.ckpt-10000": {}},

@@ -86,6 +86,20 @@ def test_a_stopped_run_resumes_to_the_same_bytes(
     assert checkpoint.read_config(tmp_path / "save")["finished"]
 
 
+@pytest.mark.parametrize("network", model.NETWORKS)
+def test_every_network_is_resumed_to_the_same_bytes_and_predicts(
+    network: str, run_train: Callable[..., Path], tmp_path: Path
+) -> None:
+    constants = {"NETWORK": network, "OPTIMIZER": "rmsprop", "LOSS": "quadratic"}
+    whole = fingerprint(run_train(SAVE_DIR=tmp_path / "whole", **constants))
+    assert_stops(lambda: run_train(stop_at=7, **constants), 143)
+    save_dir = run_train("--resume", **constants)
+    assert fingerprint(save_dir)["weights"] == whole["weights"]
+    restored = predict.restore(save_dir)
+    assert restored.config["network"] == network
+    np.testing.assert_allclose(restored.probabilities(IMAGES).sum(1), 1, rtol=1e-5)
+
+
 def test_a_resumed_run_may_get_longer_and_not_shorter(
     run_train: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -34,7 +34,7 @@ def run_in_process(
     defaults |= {"STEPS": 6, "BATCH_SIZE": 26, "VALIDATION_SIZE": 13, "EVAL_STEPS": 1}
     for name, value in (defaults | constants).items():
         monkeypatch.setattr(train, name, value)
-    monkeypatch.setattr(model, "ARCHITECTURE", SMALL)
+    monkeypatch.setitem(model.ARCHITECTURES, "cnn", SMALL)
     monkeypatch.setattr(sys, "argv", ["train.py", *flags])
     train.main()
     return Path(train.SAVE_DIR)
@@ -70,6 +70,9 @@ OTHER_VALUES = {
     "DATA_DIR": "another",
     "SAVE_DIR": "elsewhere",
     "VALIDATION_SIZE": 20,
+    "NETWORK": "mlp_128",
+    "OPTIMIZER": "sgd",
+    "LOSS": "quadratic",
     "SEED": 2,
     "STEPS": 5,
     "EPOCHS": 1.5,
@@ -203,6 +206,9 @@ def test_a_run_that_diverges_stops_and_keeps_the_last_good_checkpoint(
 BAD_VALUES = {
     "DATASET": "cifar",
     "VALIDATION_SIZE": -1,
+    "NETWORK": "resnet",
+    "OPTIMIZER": "lion",
+    "LOSS": "hinge",
     "SEED": 2**31,
     "STEPS": 0,
     "EPOCHS": -2,
