@@ -168,10 +168,11 @@ def _make_way(save_dir: Path, name: str) -> None:
     """Free the name of a checkpoint that the run to be replaced still answers from."""
     try:
         old = read_config(save_dir)
+        if name not in old["checkpoints"]:
+            return
+        verify(save_dir, old, name)
     except UserError:
-        return
-    if name not in old["checkpoints"]:
-        return
+        return  # nothing answers from what is damaged
     files = old["checkpoints"].pop(name)
     for file in files:
         shutil.copyfile(save_dir / file, save_dir / f"{ASIDE}{file}")

@@ -232,6 +232,20 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_taken(
     assert resumed["history"] == whole["history"]
 
 
+def test_a_missing_checkpoint_is_written_again(
+    run_train: Callable[..., Path], tmp_path: Path
+) -> None:
+    whole = fingerprint(run_train(SAVE_DIR=tmp_path / "whole"))
+    assert_stops(lambda: run_train(stop_at=11, CHECKPOINT_SECONDS=0), 143)
+    (tmp_path / "save" / "model.ckpt-11.index").unlink()
+    save_dir = run_train("--resume", CHECKPOINT_SECONDS=0)
+    assert fingerprint(save_dir)["weights"] == whole["weights"]
+    assert list(checkpoint.read_config(save_dir)["checkpoints"])[-2:] == [
+        "model.ckpt-11",
+        "model.ckpt-12",
+    ]
+
+
 def test_no_whole_checkpoint_is_refused(
     run_train: Callable[..., Path], tmp_path: Path
 ) -> None:
