@@ -28,10 +28,12 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "sigmoid_30": {"units": [30], "activation": "sigmoid", "initial": "normal"},
 }
 # Random affine at strength 1: each quantity is uniform between plus and minus this.
-ROTATION = 0.12  # radians
-SCALING = 0.07  # share of the size, each axis on its own
-SHEAR = 0.1  # pixels along a row per row
-SHIFT = 1.4  # pixels, each axis on its own
+AFFINE = {
+    "rotation": 0.12,  # radians
+    "scaling": 0.07,  # share of the size, each axis on its own
+    "shear": 0.1,  # pixels along a row per row
+    "shift": 1.4,  # pixels, each axis on its own
+}
 # --------------------------------------------------------------------------------
 
 IMAGE_SIZE = 28  # pixels
@@ -228,7 +230,7 @@ def random_affine(images: tf.Tensor, strength: tf.Tensor, key: tf.Tensor) -> tf.
 
     Args:
         images: float32 tensor of shape [batch_size, 28, 28, 1].
-        strength: float32 scalar; multiplies the ranges in the constants of this file.
+        strength: float32 scalar; multiplies the ranges in AFFINE.
         key: int64 tensor of shape [2].
 
     Returns:
@@ -236,7 +238,8 @@ def random_affine(images: tf.Tensor, strength: tf.Tensor, key: tf.Tensor) -> tf.
         P. Simard, D. Steinkraus, J. Platt, "Best Practices for Convolutional Neural
         Networks Applied to Visual Document Analysis", 2003, shows what this gains.
     """
-    limits = strength * tf.constant([ROTATION, SCALING, SCALING, SHEAR, SHIFT, SHIFT])
+    names = ("rotation", "scaling", "scaling", "shear", "shift", "shift")
+    limits = strength * tf.constant([AFFINE[name] for name in names])
     amounts = tf.random.stateless_uniform(
         [tf.shape(images)[0], 6], key, -limits, limits
     )

@@ -57,6 +57,12 @@ def keep_constants(settings: SimpleNamespace, run: checkpoint.Run) -> None:
         UserError: a flag, or a constant edited since, says otherwise.
     """
     was = run["constants"]
+    for name, value in of_model(run["network"]).items():
+        if value != run[name]:
+            raise UserError(
+                f"the {name} in model.py is {value}, but the run was started with "
+                f"{run[name]}: a resumed run keeps its constants"
+            )
     now = stored(vars(settings), was)
     edited = {
         key
@@ -76,6 +82,11 @@ def keep_constants(settings: SimpleNamespace, run: checkpoint.Run) -> None:
         settings.steps, settings.epochs = was["steps"], was["epochs"]
     if "data_dir" not in edited:
         settings.data_dir = (input_data.ROOT / was["data_dir"]).resolve()
+
+
+def of_model(network: str) -> dict[str, Any]:
+    """Return the constants of model.py that a network is trained with."""
+    return {"architecture": model.ARCHITECTURES[network], "affine": model.AFFINE}
 
 
 def keep_resolved(
@@ -130,7 +141,7 @@ def describe(
     """
     return {
         "network": settings.network,
-        "architecture": model.ARCHITECTURES[settings.network],
+        **of_model(settings.network),
         "constants": stored(vars(settings), settings.constants),
         "file": stored(settings.constants, settings.constants),
         "resolved": resolved,

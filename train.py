@@ -131,19 +131,18 @@ class Graph(NamedTuple):
     saver: tf.train.Saver
 
 
-def build_graph(settings: SimpleNamespace, steps: int) -> Graph:
-    """Build the graph of a run of so many steps in the default graph."""
+def build_graph(settings: SimpleNamespace, run: checkpoint.Run) -> Graph:
+    """Build the graph of a run in the default graph."""
     tf.set_random_seed(settings.seed)
     global_step = tf.train.create_global_step()
     feeds = model.inputs()
-    network, seed = settings.network, settings.seed
-    architecture = model.ARCHITECTURES[network]
-    logits = model.inference(feeds, network, architecture, seed, global_step)
+    network, architecture = run["network"], run["architecture"]
+    logits = model.inference(feeds, network, architecture, settings.seed, global_step)
     targets = model.smoothed_targets(feeds.labels, settings.label_smoothing)
     loss = tf.reduce_mean(model.LOSSES[settings.loss](logits, targets))
     rate = model.learning_rate(
         global_step,
-        steps,
+        run["resolved"]["steps"],
         settings.learning_rate,
         settings.schedule,
         settings.warmup,
@@ -294,7 +293,7 @@ def train(
         tf.Session(config=options) as session,
         cli.noted_signals() as signals,
     ):
-        graph = build_graph(settings, steps)
+        graph = build_graph(settings, run)
         session.run(tf.global_variables_initializer())
         if run["checkpoints"]:
             name = checkpoint.last(run)

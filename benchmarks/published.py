@@ -171,7 +171,7 @@ def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
         points = "not printed"
         if row.published:
             points = f"{100 * (statistics.mean(values) - row.published):+.2f} points"
-        seconds = statistics.mean(run["seconds"] for run in runs)
+        seconds = statistics.median(run["seconds"] for run in runs)
         published = row.published or "not printed"
         lines.append(
             f"| `{row.network}` | {row.settings} | {published} | {measured} "

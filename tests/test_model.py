@@ -275,8 +275,8 @@ def moved(
     **limits: float,
 ) -> np.ndarray:
     """Return the places (x, y), in pixels, to which 999 transforms move a blob."""
-    for name in ("ROTATION", "SCALING", "SHEAR", "SHIFT"):
-        monkeypatch.setattr(model, name, limits.get(name, 0.0))
+    for name in model.AFFINE:
+        monkeypatch.setitem(model.AFFINE, name, limits.get(name, 0.0))
     images = np.tile(blob(x, y)[np.newaxis, :, :, np.newaxis], (999, 1, 1, 1))
     key = model.random_key(1, tf.constant(2), 0)
     result = session.run(model.random_affine(images, tf.constant(1.0), key))[..., 0]
@@ -299,7 +299,7 @@ def test_no_transform_leaves_images_as_they_are(
 def test_shift_is_uniform_along_both_axes(
     monkeypatch: pytest.MonkeyPatch, session: tf.Session
 ) -> None:
-    dx, dy = (moved(monkeypatch, session, 13.5, 13.5, SHIFT=1.4) - 13.5).T
+    dx, dy = (moved(monkeypatch, session, 13.5, 13.5, shift=1.4) - 13.5).T
     assert_uniform(dx, -1.4, 1.4)
     assert_uniform(dy, -1.4, 1.4)
     assert abs(np.corrcoef(dx, dy)[0, 1]) < 0.15
@@ -308,7 +308,7 @@ def test_shift_is_uniform_along_both_axes(
 def test_rotation_is_uniform_about_the_centre(
     monkeypatch: pytest.MonkeyPatch, session: tf.Session
 ) -> None:
-    x, y = (moved(monkeypatch, session, 20.5, 13.5, ROTATION=0.12) - 13.5).T
+    x, y = (moved(monkeypatch, session, 20.5, 13.5, rotation=0.12) - 13.5).T
     assert_uniform(np.arctan2(y, x), -0.12, 0.12)
     np.testing.assert_allclose(np.hypot(x, y), 7, atol=0.05)
 
@@ -316,10 +316,10 @@ def test_rotation_is_uniform_about_the_centre(
 def test_scale_and_shear_move_only_along_their_axis(
     monkeypatch: pytest.MonkeyPatch, session: tf.Session
 ) -> None:
-    x, y = (moved(monkeypatch, session, 20.5, 8.5, SCALING=0.07) - 13.5).T
+    x, y = (moved(monkeypatch, session, 20.5, 8.5, scaling=0.07) - 13.5).T
     assert_uniform(7 / x - 1, -0.07, 0.07)
     assert_uniform(-5 / y - 1, -0.07, 0.07)
-    x, y = (moved(monkeypatch, session, 13.5, 19.5, SHEAR=0.1) - 13.5).T
+    x, y = (moved(monkeypatch, session, 13.5, 19.5, shear=0.1) - 13.5).T
     assert_uniform(-x / 6, -0.1, 0.1)
     np.testing.assert_allclose(y, 6, atol=0.05)
 
