@@ -52,23 +52,25 @@ def read_settings(
     constants: Mapping[str, object],
     rules: Mapping[str, Rule],
     exclusive: Sequence[str],
+    recipes: Mapping[str, Mapping[str, object]],
     switches: Mapping[str, str],
     description: str,
 ) -> SimpleNamespace:
-    """Return the constants named by `rules`, each overridden by its flag.
+    """Return the constants named by `rules`, each overridden by recipe and flag.
 
     Args:
         constants: the script's UPPER_CASE constants by name, the only defaults.
         rules: the accepted values of each constant, in the order of --help.
         exclusive: constants of which one flag at most may be given.
+        recipes: for --recipe, by name: constants with other values.
         switches: flags without a value, of which one at most may be given, and what
             --help says of them.
         description: first line of --help.
 
     Returns:
         The settings under their lower-case names, the switches, `given`, the set of
-        lower-case names that were flags, and `constants`, what the settings would be
-        without any.
+        lower-case names that were flags or of the recipe, and `constants`, what the
+        settings would be without any.
 
     Raises:
         UserError: a constant holds a value that it may not.
@@ -82,11 +84,18 @@ def read_settings(
             default=argparse.SUPPRESS,
             help=f"{accepted} (now {constants[name]})".replace("%", "%%"),
         )
+    parser.add_argument(
+        "--recipe", choices=recipes, default="default", help=_listed(recipes)
+    )
     one_of = parser.add_mutually_exclusive_group()
     for name, text in switches.items():
         one_of.add_argument(f"--{name}", action="store_true", help=text)
     flags = vars(parser.parse_args())
     settings = {name: flags.pop(name) for name in switches}
+    recipe = {key.lower(): value for key, value in recipes[flags.pop("recipe")].items()}
+    if any(key.lower() in flags for key in exclusive):
+        recipe = {key: recipe[key] for key in recipe if key.upper() not in exclusive}
+    flags = recipe | flags
     constants = {key.lower(): constants[key] for key in rules}
     rules = {key.lower(): rule for key, rule in rules.items()}
     constants = {key: checked(key, constants[key], rules[key]) for key in rules}
@@ -96,6 +105,14 @@ def read_settings(
         parser.error(str(error))
     return SimpleNamespace(
         **settings, **(constants | given), given=set(given), constants=constants
+    )
+
+
+def _listed(recipes: Mapping[str, Mapping[str, object]]) -> str:
+    """Return what --help says of the recipes."""
+    return "; ".join(
+        f"{name}: " + (", ".join(f"{k} {v}" for k, v in values.items()) or "as above")
+        for name, values in recipes.items()
     )
 
 

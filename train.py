@@ -48,6 +48,28 @@ BFLOAT16 = "auto"  # on, off or auto: where the CPU has it
 THREADS = 0  # of one operation; 0: as many as cores
 EVAL_STEPS = 100  # steps; shorter epochs are evaluated several at a time
 CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
+# Whole settings for --recipe: what each has in place of the constants above.
+RECIPES = {
+    "article": {
+        "STEPS": 10_000,
+        "BATCH_SIZE": 10,
+        "LEARNING_RATE": 1e-4,
+        "SCHEDULE": "constant",
+        "WARMUP": 0.0,
+        "LABEL_SMOOTHING": 0.0,
+        "AUGMENT": 0.0,
+        "BFLOAT16": "off",
+    },
+    "fast": {
+        "EPOCHS": 1.0,
+        "BATCH_SIZE": 64,
+        "LEARNING_RATE": 1.5e-3,
+        "LABEL_SMOOTHING": 0.0,
+        "AUGMENT": 0.0,
+    },
+    "default": {},
+    "best": {"EPOCHS": 30.0, "VALIDATION_SIZE": 0},
+}
 # --------------------------------------------------------------------------------
 
 POSITIVE = "a whole number, 1 or more"
@@ -84,7 +106,12 @@ EVAL_BATCH = 500  # images; larger ones are no faster and take more memory
 def read_settings() -> SimpleNamespace:
     """Return the run's settings: the constants and flags, checked."""
     settings = cli.read_settings(
-        globals(), RULES, ("STEPS", "EPOCHS"), SWITCHES, __doc__.splitlines()[0]
+        globals(),
+        RULES,
+        ("STEPS", "EPOCHS"),
+        RECIPES,
+        SWITCHES,
+        __doc__.splitlines()[0],
     )
     if "steps" in settings.given:
         settings.epochs = 0.0

@@ -285,6 +285,23 @@ def test_a_length_flag_replaces_the_other_constant(
     assert "not allowed with argument --epochs" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", train.RECIPES)
+def test_a_recipe_replaces_constants_and_a_flag_replaces_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "KEEP_PROB", 0.7)
+    monkeypatch.setattr(train, "EPOCHS", 3.0)
+    flags = ["--recipe", name, "--batch_size", "33", "--steps", "7"]
+    monkeypatch.setattr(sys, "argv", ["train.py", *flags[:2]])
+    settings = train.read_settings()
+    for key, value in train.RECIPES[name].items():
+        assert getattr(settings, key.lower()) == value, key
+    assert settings.keep_prob == train.RECIPES[name].get("KEEP_PROB", 0.7)
+    monkeypatch.setattr(sys, "argv", ["train.py", *flags])
+    settings = train.read_settings()
+    assert (settings.batch_size, settings.steps, settings.epochs) == (33, 7, 0)
+
+
 def test_imports_are_silent_and_write_nothing(tmp_path: Path) -> None:
     code = "import input_data, plots, sys; assert 'tensorflow' not in sys.modules\n"
     code += "import train, predict, model, checkpoint, runs, graph_mode, cli"
