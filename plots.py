@@ -129,3 +129,27 @@ def predictions(
     right.bar_label(bars, [f"{p:.2f}" for p in probabilities[0]], fontsize=8)
     right.set(xticks=range(10), ylim=(0, 1.08), xlabel="digit", ylabel="probability")
     right.spines[["top", "right"]].set_visible(False)
+
+
+def speed(times: Mapping[str, Mapping[str, Sequence[float]]], ours: str) -> Figure:
+    """Return a chart of the time that each contender takes for each task.
+
+    Args:
+        times: milliseconds of each measurement, by contender and task.
+        ours: what the names of the contenders to stand out begin with.
+    """
+    names = list(times)
+    tasks = list(times[names[0]])
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    grid = figure.subplots(2, 2, sharey=True)
+    for axes, task in zip(grid.flat, tasks, strict=True):
+        medians = [float(np.median(times[name][task])) for name in names]
+        colours = [ORANGE if name.startswith(ours) else BLUE for name in names]
+        bars = axes.barh(names, medians, color=colours)
+        axes.bar_label(bars, [f"{value:.1f}" for value in medians], fontsize=8)
+        axes.set_title(f"{task}, milliseconds", fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(x=0.15)
+        axes.tick_params(labelsize=8)
+    grid[0, 0].invert_yaxis()
+    return figure

@@ -1,0 +1,150 @@
+"""Time a training step and the inference of 10,000 images against other frameworks.
+
+    pip install -r benchmarks/requirements.txt
+    python benchmarks/speed.py --data_dir data
+
+Every contender runs in a process of its own; they take turns, one measurement each, for
+five rounds, so that what else the machine does falls on all of them alike. What counts
+are the ratios of the medians. Writes benchmarks/results/speed.json (every measurement),
+speed.md and docs/speed.png. About a quarter of an hour on two cores.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from contenders import CONTENDERS, ROOT, input_data
+from tqdm import tqdm
+
+import graph_mode
+import plots
+
+RESULTS = ROOT / "benchmarks" / "results"
+ROUNDS = 5
+STEPS = {10: 200, 100: 40, 500: 8}  # timed at once, by batch size
+OURS = "this project"
+ONE_THREAD = " on 1 thread"
+
+Times = dict[str, dict[str, list[float]]]  # milliseconds by contender and task
+
+
+class Worker(NamedTuple):
+    """A contender's process."""
+
+    process: subprocess.Popen
+
+    def ask(self, question: str) -> float:
+        """Return the number that it answers."""
+        self.process.stdin.write(f"{question}\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+
+def start(name: str, threads: int, data_dir: Path) -> Worker:
+    """Start a contender and let it take its first steps, which compile and allocate."""
+    script = str(ROOT / "benchmarks" / "contenders.py")
+    process = subprocess.Popen(
+        [sys.executable, script, name, str(threads), str(data_dir)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    if process.stdout.readline() != "ready\n":
+        raise SystemExit(f"{name} did not start: try its command by hand")
+    worker = Worker(process)
+    for batch_size, steps in STEPS.items():
+        worker.ask(f"train {batch_size} {steps}")
+    worker.ask("infer")
+    return worker
+
+
+def measure(data_dir: Path) -> tuple[Times, dict[str, float]]:
+    """Return the milliseconds of each measurement, and the peak memory in MB."""
+    cores = graph_mode.available_cores()
+    wanted = {name: (name, cores) for name in CONTENDERS}
+    ours = [name for name in CONTENDERS if name.startswith(OURS)]
+    wanted |= {name + ONE_THREAD: (name, 1) for name in ours}
+    workers = {
+        key: start(name, threads, data_dir)
+        for key, (name, threads) in tqdm(wanted.items(), desc="starting", disable=None)
+    }
+    times: Times = {key: {} for key in workers}
+    for _ in tqdm(range(ROUNDS), unit="round", disable=None):
+        for batch_size, steps in STEPS.items():
+            for key, worker in workers.items():
+                seconds = worker.ask(f"train {batch_size} {steps}")
+                task = f"training, batch {batch_size}"
+                times[key].setdefault(task, []).append(1000 * seconds / steps)
+        for key, worker in workers.items():
+            seconds = worker.ask("infer")
+            times[key].setdefault("inference, 10,000", []).append(1000 * seconds)
+    memory = {key: worker.ask("memory") for key, worker in workers.items()}
+    for worker in workers.values():
+        worker.process.stdin.close()
+        worker.process.wait()
+    return times, memory
+
+
+def best(medians: Mapping[str, Mapping[str, float]], family: str, task: str) -> float:
+    """Return the milliseconds of a framework's best mode for a task."""
+    return min(
+        row[task]
+        for name, row in medians.items()
+        if name.startswith(family) and ONE_THREAD not in name
+    )
+
+
+def tables(times: Times, memory: Mapping[str, float]) -> str:
+    """Return milliseconds, ratios and scaling as Markdown."""
+    medians = {
+        name: {task: statistics.median(values) for task, values in tasks.items()}
+        for name, tasks in times.items()
+    }
+    tasks = list(next(iter(medians.values())))
+    head = "| milliseconds, median of 5 | " + " | ".join(tasks) + " | peak MB |"
+    lines = [head, "|---" * (len(tasks) + 2) + "|"]
+    for name, row in medians.items():
+        cells = " | ".join(f"{row[task]:.1f}" for task in tasks)
+        lines.append(f"| {name} | {cells} | {memory[name]:.0f} |")
+    head = "| as fast as the best mode of | " + " | ".join(tasks) + " |"
+    lines += ["", head, "|---" * (len(tasks) + 1) + "|"]
+    for family in ("PyTorch", "Keras", "the article's script"):
+        ratios = [
+            best(medians, family, task) / best(medians, OURS, task) for task in tasks
+        ]
+        lines.append(f"| {family} | " + " | ".join(f"{r:.2f}" for r in ratios) + " |")
+    training = [task for task in tasks if task.startswith("training")]
+    head = "| images a second | " + " | ".join(training) + " |"
+    lines += ["", head, "|---" * (len(training) + 1) + "|"]
+    for name, row in medians.items():
+        if name.startswith(OURS):
+            rates = [
+                f"{1000 * size / row[task]:,.0f}"
+                for size, task in zip(STEPS, training, strict=True)
+            ]
+            lines.append(f"| {name} | " + " | ".join(rates) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, and write the tables and the chart."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", type=Path, default=input_data.ROOT / "data")
+    times, memory = measure(parser.parse_args().data_dir.resolve())
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps({"milliseconds": times, "peak MB": memory}, indent=1)
+    (RESULTS / "speed.json").write_text(text + "\n")
+    (RESULTS / "speed.md").write_text(tables(times, memory))
+    shown = {name: row for name, row in times.items() if ONE_THREAD not in name}
+    plots.save(plots.speed(shown, OURS), ROOT / "docs" / "speed.png")
+    print(tables(times, memory), end="")
+
+
+if __name__ == "__main__":
+    main()
