@@ -272,14 +272,18 @@ def load(
     return Source("digits", ""), _split(digits_arrays(), validation_size, seed)
 
 
-def load_test(dataset: str, data_dir: Path) -> DataSet:
-    """Return the test images alone, of a data set as `load` names it."""
+def load_test(dataset: str, data_dir: Path) -> tuple[Source, DataSet]:
+    """Return the test images alone, of a data set as `load` names it, and what it is.
+
+    The source's SHA-256 is of the two test files.
+    """
     if dataset == "digits":
-        return _data_set(*digits_arrays()[2:], None)
-    arrays, is_mnist, _ = load_arrays(data_dir, TEST_FILES)
+        return Source("digits", ""), _data_set(*digits_arrays()[2:], None)
+    arrays, is_mnist, sha256 = load_arrays(data_dir, TEST_FILES)
     if dataset == "mnist" and not is_mnist:
         say(f"{data_dir}: {NOT_MNIST['own']}")
-    return _data_set(*arrays.values(), None)
+    source = Source("mnist" if is_mnist else "own", sha256)
+    return source, _data_set(*arrays.values(), None)
 
 
 def print_splits(splits: Datasets) -> None:

@@ -3,15 +3,24 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends import BackendFilter, backend_registry
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart with any kind of colour vision.
-BLUE, ORANGE = "#0072B2", "#D55E00"
+BLUE, ORANGE, SKY = "#0072B2", "#D55E00", "#56B4E9"
+# Where a legend hides no point.
+ABOVE = {
+    "frameon": False,
+    "loc": "lower center",
+    "bbox_to_anchor": (0.5, 1),
+    "ncols": 2,
+}
 
 
 def save(figure: Figure, path: Path) -> str:
@@ -153,3 +162,100 @@ def speed(times: Mapping[str, Mapping[str, Sequence[float]]], ours: str) -> Figu
         axes.tick_params(labelsize=8)
     grid[0, 0].invert_yaxis()
     return figure
+
+
+def report(
+    measured: Mapping[str, Any],
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    title: str,
+) -> Figure:
+    """Return confusion matrix, precision and recall, calibration and mistakes.
+
+    Args:
+        measured: what evaluate.measure says of the probabilities.
+        images: float array of shape (n, 784), values in [0, 1], 1 is ink.
+        labels: int array of shape (n,), the truth.
+        probabilities: float array of shape (n, 10).
+        title: what was run.
+    """
+    figure = Figure(figsize=(9, 7.4), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    top, bottom = figure.subfigures(2, 1, height_ratios=(5, 1.25))
+    panels = top.subplot_mosaic("mmd;mmc")
+    _confusion(panels["m"], np.array(measured["confusion"]))
+    _precision_and_recall(panels["d"], measured["digits"])
+    right = probabilities.argmax(axis=1) == labels
+    _calibration(panels["c"], measured, right, probabilities.max(axis=1))
+    mistakes = measured["mistakes"]
+    heading = "most confident mistakes" if mistakes else "no mistakes"
+    bottom.suptitle(heading, fontsize=10)
+    places = bottom.subplots(1, max(10, len(mistakes)))  # few are not drawn larger
+    for axes in places:
+        axes.set_axis_off()
+    for axes, row in zip(places, mistakes, strict=False):
+        text = "{answer} ({probability:.2f})\nis {truth}".format(**row)
+        _draw_digit(axes, images[row["index"]], text, wrong=True)
+    return figure
+
+
+def _confusion(axes: Axes, counts: np.ndarray) -> None:
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    ConfusionMatrixDisplay(counts).plot(
+        ax=axes,
+        # As light as black figures need; the root shows single mistakes beside
+        # thousands of right answers.
+        cmap=LinearSegmentedColormap.from_list("light", ["white", SKY]),
+        im_kw={"norm": PowerNorm(0.3, vmin=0)},
+        text_kw={"color": "black", "fontsize": 9},
+        values_format="d",
+        colorbar=False,
+    )
+    for text in axes.texts:
+        if text.get_text() == "0":
+            text.set_text("")
+    axes.set(xlabel="answer", ylabel="truth")
+
+
+def _precision_and_recall(axes: Axes, digits: Sequence[Mapping[str, Any]]) -> None:
+    # Hollow squares, so that equal values are both seen.
+    for quantity, style in (
+        ("precision", {"color": BLUE, "marker": "o", "ms": 4}),
+        ("recall", {"color": ORANGE, "marker": "s", "ms": 7, "mfc": "none"}),
+    ):
+        values = [np.nan if row[quantity] is None else row[quantity] for row in digits]
+        axes.plot(values, ls="", label=quantity, **style)
+    axes.set(xticks=range(10), xlabel="digit")
+    axes.grid(alpha=0.3)
+    axes.legend(**ABOVE)
+
+
+def _calibration(
+    axes: Axes, measured: Mapping[str, Any], right: np.ndarray, confidence: np.ndarray
+) -> None:
+    from sklearn.calibration import CalibrationDisplay
+
+    bins, error = measured["calibration_bins"], measured["calibration_error"]
+    axes.hist(
+        confidence,
+        bins=bins,
+        range=(0, 1),
+        weights=np.full(len(right), 1 / len(right)),
+        color="lightgray",
+        label="share of images",
+    )
+    CalibrationDisplay.from_predictions(
+        right,
+        confidence,
+        n_bins=bins,
+        ax=axes,
+        name="accuracy",
+        ref_line=False,
+        color=BLUE,
+        ms=4,
+    )
+    axes.axline((0, 0), slope=1, color="black", ls=":")
+    axes.set(xlabel=f"confidence (calibration error {error:.4f})", ylabel="")
+    axes.legend(**ABOVE)

@@ -29,6 +29,7 @@ class Classifier:
 
     Attributes:
         config: what config.json says of the network and its training.
+        step: the training step that its weights are of.
     """
 
     def __init__(self, save_dir: Path, run: checkpoint.Run) -> None:
@@ -46,6 +47,7 @@ class Classifier:
             options = session_config(available_cores(), bfloat16)
             self._session = tf.Session(graph=graph, config=options)
             name = run["best"] or checkpoint.last(run)
+            self.step = int(name.rpartition("-")[2])
             variables = tf.trainable_variables()
             checkpoint.restore(self._session, save_dir, run, name, variables)
 
@@ -107,15 +109,19 @@ def count(text: str) -> int:
     return int(text)
 
 
-def test_images(config: dict, data_dir: Path | None) -> input_data.DataSet:
+def test_images(
+    config: dict, data_dir: Path | None
+) -> tuple[input_data.Source, input_data.DataSet]:
     """Return the test images of the data set that the network was trained on.
 
     Args:
         config: of the checkpoint.
-        data_dir: where they are; None for where they were at training.
+        data_dir: where others are, of any set of MNIST's form; None for those.
     """
+    if data_dir:
+        return input_data.load_test("mnist", data_dir)
     trained_in = (input_data.ROOT / config["constants"]["data_dir"]).resolve()
-    return input_data.load_test(config["dataset"]["name"], data_dir or trained_in)
+    return input_data.load_test(config["dataset"]["name"], trained_in)
 
 
 def print_predictions(
@@ -151,7 +157,7 @@ def main() -> None:
     parser.add_argument("--data_dir", type=Path, help="default: as at training")
     args = parser.parse_args()
     network = restore(args.save_dir)
-    test = test_images(network.config, args.data_dir)
+    _, test = test_images(network.config, args.data_dir)
     chosen = [index for numbers in args.index for index in numbers]
     if args.first:
         chosen = list(range(args.first))

@@ -375,7 +375,7 @@ def test_embedded_digits_look_like_mnist() -> None:
     border = np.ones((28, 28), bool)
     border[3:25, 3:25] = False
     assert not images[:, border].any()
-    assert input_data.load_test("digits", Path("nowhere")).images.tolist() == (
+    assert input_data.load_test("digits", Path("nowhere"))[1].images.tolist() == (
         splits.test.images.tolist()
     )
 

@@ -1,0 +1,177 @@
+"""Measure the network that train.py saved on test images.
+
+    python evaluate.py
+
+prints accuracy, loss, calibration, a table of the digits and the most confident
+mistakes, and writes them to save_model/ as report.json and, drawn, report.png.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+from sklearn import metrics
+
+import cli
+import input_data
+import plots
+import predict
+import train
+from model import CLASSES
+
+MISTAKES = 10  # shown at most
+BINS = 15  # of the calibration error
+
+Report = dict[str, Any]  # what report.json holds
+
+
+def measure(labels: np.ndarray, probabilities: np.ndarray) -> Report:
+    """Return what is to say of a network's answers to test images.
+
+    Args:
+        labels: uint8 array of shape (n,), the truth.
+        probabilities: float array of shape (n, 10), rows sum to 1.
+
+    Returns:
+        Counts and lists by name. The interval is that of E. B. Wilson, "Probable
+        Inference, the Law of Succession, and Statistical Inference", 1927. The loss is
+        the mean cross-entropy in nats, of probabilities of 2.2e-16 at the least. A
+        digit that was never answered has no precision, one that is not in the set no
+        recall: None.
+    """
+    answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    right = int(metrics.accuracy_score(labels, answers, normalize=False))
+    interval = binomtest(right, len(labels)).proportion_ci(method="wilson")
+    digits = range(CLASSES)
+    precision, recall, _, _ = metrics.precision_recall_fscore_support(
+        labels, answers, labels=digits, zero_division=np.nan
+    )
+    images = np.bincount(labels, minlength=CLASSES).tolist()
+    # In float64, so that nothing a float32 can hold is clipped before 2.2e-16.
+    exact = probabilities / probabilities.sum(axis=1, keepdims=True, dtype=np.float64)
+    return {
+        "images": len(labels),
+        "right": right,
+        "accuracy": right / len(labels),
+        "interval_95": [float(interval.low), float(interval.high)],
+        "loss": float(metrics.log_loss(labels, exact, labels=digits)),
+        "confidence": float(confidence.mean(dtype=np.float64)),
+        "calibration_bins": BINS,
+        "calibration_error": calibration_error(answers == labels, confidence),
+        "digits": [
+            {"digit": digit, "images": n, "precision": p, "recall": r}
+            for digit, n, p, r in zip(
+                digits, images, _known(precision), _known(recall), strict=True
+            )
+        ],
+        "confusion": metrics.confusion_matrix(labels, answers, labels=digits).tolist(),
+        "mistakes": list(mistakes(labels, answers, confidence)),
+    }
+
+
+def _known(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]
+
+
+def calibration_error(right: np.ndarray, confidence: np.ndarray) -> float:
+    """Return the expected calibration error, 0 to 1.
+
+    C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On Calibration of Modern Neural
+    Networks", 2017: the difference between accuracy and mean confidence in each of
+    BINS equal bins of confidence, weighted by the images in it.
+
+    Args:
+        right: bool array of shape (n,), whether an answer is right.
+        confidence: float array of shape (n,), the probability of the answer.
+    """
+    # A bin's weight is the divisor of its two means, so that their sums are enough.
+    excess, _ = np.histogram(confidence, BINS, (0, 1), weights=confidence - right)
+    return float(np.abs(excess).sum() / len(right))
+
+
+def mistakes(
+    labels: np.ndarray, answers: np.ndarray, confidence: np.ndarray
+) -> Iterator[dict[str, int | float]]:
+    """Yield the wrong answers of the highest probability, highest first."""
+    wrong = np.flatnonzero(answers != labels)
+    for index in wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]:
+        yield {
+            "index": int(index),
+            "truth": int(labels[index]),
+            "answer": int(answers[index]),
+            "probability": float(confidence[index]),
+        }
+
+
+def accuracy_line(report: Report) -> str:
+    """Return the accuracy with its counts and interval."""
+    low, high = report["interval_95"]
+    accuracy = train.accuracy_text(report["accuracy"], report["images"])
+    return f"test accuracy {accuracy}, 95 % interval {low:.4f} to {high:.4f}"
+
+
+def print_report(report: Report) -> None:
+    """Print the numbers, a line a digit and a line a mistake."""
+    print(accuracy_line(report))
+    print(f"loss {report['loss']:.4f} nats")
+    print(
+        f"mean confidence {report['confidence']:.4f}, "
+        f"calibration error {report['calibration_error']:.4f}"
+    )
+    header = "".join(f"{digit:>6}" for digit in range(CLASSES))
+    print(f"\n{'answered as':>45}\ndigit  images  precision  recall {header}")
+    for row, counts in zip(report["digits"], report["confusion"], strict=True):
+        shares = [row["precision"], row["recall"]]
+        precision, recall = ("-" if x is None else f"{x:.4f}" for x in shares)
+        print(
+            f"{row['digit']:>5}{row['images']:>8}{precision:>11}{recall:>8} "
+            + "".join(f"{count:>6}" for count in counts)
+        )
+    if not report["mistakes"]:
+        print("\nno mistakes")
+        return
+    print("\nmost confident mistakes\nindex  truth  answer  probability")
+    for row in report["mistakes"]:
+        print("{index:>5}{truth:>7}{answer:>8}{probability:>13.4f}".format(**row))
+
+
+def main() -> None:
+    """Measure, print, draw."""
+    parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--save_dir", type=Path, default=input_data.ROOT / train.SAVE_DIR
+    )
+    parser.add_argument(
+        "--data_dir", type=Path, help="any set of MNIST's form; default: as at training"
+    )
+    args = parser.parse_args()
+    network = predict.restore(args.save_dir)
+    run = network.config
+    source, test = predict.test_images(run, args.data_dir)
+    what = (
+        f"{run['network']} trained on {run['dataset']['name']}, {network.step} steps; "
+        f"tested on {source.name}"
+    )
+    print(what + (f" in {args.data_dir}" if args.data_dir else ""))
+    probabilities = network.probabilities(test.images)
+    report = {
+        "network": run["network"],
+        "steps": network.step,
+        "trained_on": run["dataset"]["name"],
+        "tested_on": source._asdict(),
+        **measure(test.labels, probabilities),
+    }
+    print_report(report)
+    path = args.save_dir / "report.json"
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    title = f"{what}\n{accuracy_line(report)}"
+    figure = plots.report(report, test.images, test.labels, probabilities, title)
+    written = plots.save(figure, args.save_dir / "report.png")
+    print(f"\nwrote {written} and {path.name}")
+
+
+if __name__ == "__main__":
+    cli.run(main, input_data.DataError)
