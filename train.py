@@ -62,8 +62,8 @@ RECIPES = {
     },
     "fast": {
         "EPOCHS": 1.0,
-        "BATCH_SIZE": 64,
-        "LEARNING_RATE": 1.5e-3,
+        "BATCH_SIZE": 100,
+        "LEARNING_RATE": 2e-3,
         "LABEL_SMOOTHING": 0.0,
         "AUGMENT": 0.0,
     },

@@ -18,11 +18,9 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
+import runner  # noqa: F401, puts the project's folder on the path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # a script sees its own folder first
-
-import input_data  # noqa: E402
+import input_data
 
 INFERENCE_BATCH = 500
 

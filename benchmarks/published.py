@@ -8,25 +8,14 @@ run), and docs/overfitting.png. About half an hour on two cores.
 """
 
 import argparse
-import json
 import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
+from runner import ROOT, RUNS, Found, Results, fill, mean, train
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # a script sees its own folder first
+import plots
 
-import checkpoint  # noqa: E402
-import plots  # noqa: E402
-
-RUNS = ROOT / "benchmarks" / "runs"
-RESULTS = ROOT / "benchmarks" / "results"
 SEEDS = (1, 2, 3)
 # None of the write-ups has a schedule, smoothing, augmentation or bfloat16.
 PLAIN = (
@@ -114,21 +103,17 @@ ROWS = (
 )
 
 
-def train(row: Row, seed: int, data_dir: Path) -> dict[str, float]:
-    """Run train.py; return the accuracies and the seconds that it took."""
-    save_dir = RUNS / f"{row.network}-{seed}"
-    how = "--resume" if row.goes_on else "--overwrite"
-    script = [sys.executable, str(ROOT / "train.py"), how]
-    where = [f"--data_dir={data_dir}", f"--save_dir={save_dir}"]
-    flags = [f"--network={row.network}", f"--seed={seed}", *row.flags, *PLAIN]
-    begun = time.monotonic()
-    done = subprocess.run(
-        [*script, *where, *flags], capture_output=True, text=True, check=False
+def measure(row: Row, seed: int, data_dir: Path) -> Found:
+    """Train it; return the accuracies and the seconds that it took."""
+    run, seconds = train(
+        RUNS / f"{row.network}-{seed}",
+        "--resume" if row.goes_on else "--overwrite",
+        f"--network={row.network}",
+        f"--seed={seed}",
+        f"--data_dir={data_dir}",
+        *row.flags,
+        *PLAIN,
     )
-    seconds = time.monotonic() - begun
-    if done.returncode != 0:
-        raise SystemExit(f"{row.key}, seed {seed}: {done.stderr}")
-    run = checkpoint.read_config(save_dir)
     if row.network == "mlp_128" and seed == SEEDS[0]:
         title = f"{row.network}, Adam 1e-3, batch 32, seed {seed}"
         plots.save(plots.curves(run["history"], title), ROOT / "docs/overfitting.png")
@@ -140,12 +125,7 @@ def train(row: Row, seed: int, data_dir: Path) -> dict[str, float]:
     return found
 
 
-def mean(values: Sequence[float]) -> str:
-    """Return mean and standard deviation of accuracies, as the table prints them."""
-    return f"{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}"
-
-
-def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
+def table(results: Results) -> str:
     """Return the rows that are done, as Markdown."""
     lines = [
         "| network | settings | published | measured | difference | seconds |",
@@ -184,19 +164,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
     data_dir = parser.parse_args().data_dir.resolve()
-    RUNS.mkdir(exist_ok=True)
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / "published.json"
-    results = json.loads(path.read_text()) if path.exists() else {}
-    jobs = [(seed, row) for seed in SEEDS for row in ROWS]
-    for seed, row in tqdm(jobs, unit="run", disable=None):
-        done = results.setdefault(row.key, {})
-        if str(seed) in done:
-            continue
-        done[str(seed)] = train(row, seed, data_dir)
-        path.write_text(json.dumps(results, indent=1) + "\n")
-        (RESULTS / "published.md").write_text(table(results))
-    print(table(results), end="")
+    rows = {row.key: row for row in ROWS}
+    fill(
+        "published",
+        [(key, seed) for seed in SEEDS for key in rows],
+        lambda key, seed: measure(rows[key], seed, data_dir),
+        table,
+    )
 
 
 if __name__ == "__main__":

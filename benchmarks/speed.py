@@ -18,13 +18,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from contenders import CONTENDERS, ROOT, input_data
+from contenders import CONTENDERS
+from runner import RESULTS, ROOT
 from tqdm import tqdm
 
 import graph_mode
 import plots
 
-RESULTS = ROOT / "benchmarks" / "results"
 ROUNDS = 5
 STEPS = {10: 200, 100: 40, 500: 8}  # timed at once, by batch size
 OURS = "this project"
@@ -135,7 +135,7 @@ def tables(times: Times, memory: Mapping[str, float]) -> str:
 def main() -> None:
     """Measure, and write the tables and the chart."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data_dir", type=Path, default=input_data.ROOT / "data")
+    parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
     times, memory = measure(parser.parse_args().data_dir.resolve())
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps({"milliseconds": times, "peak MB": memory}, indent=1)

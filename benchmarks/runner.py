@@ -1,0 +1,63 @@
+"""What the benchmarks share: train.py as a process, means, results that are kept."""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # a script sees its own folder first
+RUNS = ROOT / "benchmarks" / "runs"
+RESULTS = ROOT / "benchmarks" / "results"
+
+Found = dict[str, float]
+Results = dict[str, dict[str, Found]]  # by row and seed
+
+
+def train(save_dir: Path, *flags: str) -> tuple[dict[str, Any], float]:
+    """Run train.py; return what config.json says and the seconds of the command."""
+    import checkpoint  # and TensorFlow, which other frameworks' processes do without
+
+    command = [sys.executable, str(ROOT / "train.py"), f"--save_dir={save_dir}", *flags]
+    begun = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    seconds = time.monotonic() - begun
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)}: {done.stderr}")
+    return checkpoint.read_config(save_dir), seconds
+
+
+def mean(values: Sequence[float]) -> str:
+    """Return mean and standard deviation of accuracies, as the tables print them."""
+    spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.4f}{spread}"
+
+
+def fill(
+    name: str,
+    jobs: Iterable[tuple[str, int]],
+    measure: Callable[[str, int], Found],
+    table: Callable[[Results], str],
+) -> None:
+    """Measure each (row, seed) that benchmarks/results/NAME.json does not have yet.
+
+    NAME.json and the table, NAME.md, are written after each one, so that a benchmark
+    can be stopped and started.
+    """
+    RUNS.mkdir(exist_ok=True)
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    results: Results = json.loads(path.read_text()) if path.exists() else {}
+    for row, seed in tqdm(list(jobs), unit="run", disable=None):
+        done = results.setdefault(row, {})
+        if str(seed) not in done:
+            done[str(seed)] = measure(row, seed)
+            path.write_text(json.dumps(results, indent=1) + "\n")
+            (RESULTS / f"{name}.md").write_text(table(results))
+    print(table(results), end="")
