@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from augment import random_affine
 from graph_mode import tf
 
 # ---------------------------------------------------------------------- constants
@@ -212,9 +213,6 @@ def mlp(
 NETWORKS = {name: cnn if name == "cnn" else mlp for name in ARCHITECTURES}
 
 
-# ------------------------------------------------------------------- augmentation
-
-
 def random_key(seed: int, global_step: tf.Tensor, stream: int) -> tf.Tensor:
     """Return the int64 [2] key of a stateless random operation.
 
@@ -223,44 +221,6 @@ def random_key(seed: int, global_step: tf.Tensor, stream: int) -> tf.Tensor:
     """
     first = tf.constant(2 * seed + stream, tf.int64)
     return tf.stack([first, tf.cast(global_step, tf.int64)])
-
-
-def random_affine(images: tf.Tensor, strength: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-    """Rotate, scale, shear and shift each image by its own random amounts.
-
-    Args:
-        images: float32 tensor of shape [batch_size, 28, 28, 1].
-        strength: float32 scalar; multiplies the ranges in AFFINE.
-        key: int64 tensor of shape [2].
-
-    Returns:
-        Float32 tensor of the same shape: bilinear interpolation, zeros from outside.
-        P. Simard, D. Steinkraus, J. Platt, "Best Practices for Convolutional Neural
-        Networks Applied to Visual Document Analysis", 2003, shows what this gains.
-    """
-    names = ("rotation", "scaling", "scaling", "shear", "shift", "shift")
-    limits = strength * tf.constant([AFFINE[name] for name in names])
-    amounts = tf.random.stateless_uniform(
-        [tf.shape(images)[0], 6], key, -limits, limits
-    )
-    angle, log_x, log_y, shear, shift_x, shift_y = tf.unstack(amounts, axis=1)
-    cos, sin = tf.cos(angle), tf.sin(angle)
-    scale_x, scale_y = 1 + log_x, 1 + log_y
-    # Where an output pixel (x, y) comes from: (a x + b y + c, d x + e y + f).
-    a, b = scale_x * cos, scale_y * (shear * cos - sin)
-    d, e = scale_x * sin, scale_y * (shear * sin + cos)
-    centre = (IMAGE_SIZE - 1) / 2
-    c = centre - centre * (a + b) + shift_x
-    f = centre - centre * (d + e) + shift_y
-    zero = tf.zeros_like(a)
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=tf.stack([a, b, c, d, e, f, zero, zero], axis=1),
-        output_shape=[IMAGE_SIZE, IMAGE_SIZE],
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
-    )
 
 
 # ------------------------------------------------------------ training, evaluation
@@ -286,7 +246,7 @@ def inference(
     key = random_key(seed, global_step, 0)
     images = tf.cond(
         feeds.augment > 0,
-        lambda: random_affine(images, feeds.augment, key),
+        lambda: random_affine(images, AFFINE, feeds.augment, key),
         lambda: images,
     )
     images = tf.ensure_shape(images, [None, IMAGE_SIZE, IMAGE_SIZE, 1])

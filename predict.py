@@ -14,6 +14,7 @@ import numpy as np
 
 import checkpoint
 import cli
+import flags
 import input_data
 import model
 import plots
@@ -105,7 +106,7 @@ def indices(text: str) -> list[int]:
 def count(text: str) -> int:
     """Return the number of images that an argument names, 1 or more."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}; it must be {train.POSITIVE}")
+        raise argparse.ArgumentTypeError(f"{text!r}; it must be {flags.POSITIVE}")
     return int(text)
 
 

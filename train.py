@@ -11,7 +11,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -20,11 +19,12 @@ from tqdm import tqdm
 
 import checkpoint
 import cli
+import flags
 import input_data
 import model
 import plots
 import runs
-from graph_mode import available_cores, cpu_has_bfloat16, session_config, tf
+from graph_mode import session_config, tf
 
 # ---------------------------------------------------------------------- constants
 DATASET = "auto"  # mnist, digits (scikit-learn's, offline) or auto: what can be had
@@ -72,78 +72,7 @@ RECIPES = {
 }
 # --------------------------------------------------------------------------------
 
-POSITIVE = "a whole number, 1 or more"
-RULES: dict[str, cli.Rule] = {
-    "DATASET": (str, lambda v: v in input_data.DATASETS, "auto, mnist or digits"),
-    "DATA_DIR": (str, bool, "a folder"),
-    "SAVE_DIR": (str, bool, "a folder"),
-    "VALIDATION_SIZE": (int, lambda v: v >= 0, "a whole number of images, 0 or more"),
-    "NETWORK": (str, model.NETWORKS.__contains__, ", ".join(model.NETWORKS)),
-    "OPTIMIZER": (str, model.OPTIMIZERS.__contains__, ", ".join(model.OPTIMIZERS)),
-    "LOSS": (str, model.LOSSES.__contains__, ", ".join(model.LOSSES)),
-    "SEED": (int, lambda v: 0 <= v < 2**31, "a whole number from 0 to 2147483647"),
-    "STEPS": (int, lambda v: v >= 1, POSITIVE),
-    "EPOCHS": (float, lambda v: 0 <= v <= 1e6, "a number from 0 to 1000000"),
-    "BATCH_SIZE": (int, lambda v: v >= 1, POSITIVE),
-    "LEARNING_RATE": (float, lambda v: 0 < v < math.inf, "a number above 0"),
-    "SCHEDULE": (str, lambda v: v in ("cosine", "constant"), "cosine or constant"),
-    "WARMUP": (float, lambda v: 0 <= v <= 1, "a share from 0 to 1"),
-    "KEEP_PROB": (float, lambda v: 0 < v <= 1, "a share above 0, up to 1"),
-    "LABEL_SMOOTHING": (float, lambda v: 0 <= v < 1, "a share from 0 to below 1"),
-    "AUGMENT": (float, lambda v: 0 <= v <= 5, "a number from 0 to 5"),
-    "BFLOAT16": (str, lambda v: v in ("auto", "on", "off"), "auto, on or off"),
-    "THREADS": (int, lambda v: 0 <= v <= 1024, "a whole number from 0 to 1024"),
-    "EVAL_STEPS": (int, lambda v: v >= 1, POSITIVE),
-    "CHECKPOINT_SECONDS": (float, lambda v: v >= 0, "a number of seconds, 0 or more"),
-}
-SWITCHES = {
-    "resume": "go on with the run that SAVE_DIR holds, from its last checkpoint",
-    "overwrite": "replace the run that SAVE_DIR holds, even if it was interrupted",
-}
 EVAL_BATCH = 500  # images; larger ones are no faster and take more memory
-
-
-def read_settings() -> SimpleNamespace:
-    """Return the run's settings: the constants and flags, checked."""
-    settings = cli.read_settings(
-        globals(),
-        RULES,
-        ("STEPS", "EPOCHS"),
-        RECIPES,
-        SWITCHES,
-        __doc__.splitlines()[0],
-    )
-    if "steps" in settings.given:
-        settings.epochs = 0.0
-    # A flag's path is relative to where the user is, a constant's to the project.
-    for key in ("data_dir", "save_dir"):
-        base = Path.cwd() if key in settings.given else input_data.ROOT
-        setattr(settings, key, base / getattr(settings, key))
-    return settings
-
-
-def resolve(settings: SimpleNamespace, num_examples: int) -> dict[str, int | bool]:
-    """Check the sizes against the training images; return what the constants come to.
-
-    Returns:
-        `steps`, the length of the run; `threads`; and `bfloat16`, whether it is used.
-    """
-    if num_examples == 0:
-        raise cli.UserError(
-            f"VALIDATION_SIZE is {settings.validation_size}; it must be less than the "
-            "number of training images"
-        )
-    if settings.batch_size > num_examples:
-        raise cli.UserError(
-            f"BATCH_SIZE is {settings.batch_size}; it must be 1 to {num_examples}, the "
-            "number of training images"
-        )
-    steps = settings.steps
-    if settings.epochs:
-        steps = math.ceil(settings.epochs * num_examples / settings.batch_size)
-    bfloat16 = {"on": True, "off": False}.get(settings.bfloat16, cpu_has_bfloat16())
-    threads = settings.threads or available_cores()
-    return {"steps": steps, "threads": threads, "bfloat16": bfloat16}
 
 
 class Graph(NamedTuple):
@@ -392,7 +321,7 @@ def begin(settings: SimpleNamespace) -> tuple[checkpoint.Run, input_data.Dataset
         settings.dataset, settings.data_dir, settings.validation_size, settings.seed
     )
     dataset = runs.describe_data(source, data)
-    resolved = resolve(settings, data.train.num_examples)
+    resolved = flags.resolve(settings, data.train.num_examples)
     if run is None:
         return runs.describe(settings, resolved, dataset), data
     run["resolved"] = runs.keep_resolved(run, resolved, dataset)
@@ -401,7 +330,7 @@ def begin(settings: SimpleNamespace) -> tuple[checkpoint.Run, input_data.Dataset
 
 def main() -> None:
     """Train, say what came out and what to run next."""
-    settings = read_settings()
+    settings = flags.read_settings(globals(), RECIPES, __doc__.splitlines()[0])
     with checkpoint.lock(settings.save_dir):
         run, data = begin(settings)
         checkpoint.prepare(settings.save_dir, run)

@@ -34,11 +34,12 @@ class Contender(NamedTuple):
 
 def graph_mode(data: input_data.Datasets, threads: int, bfloat16: bool) -> Contender:
     """This project's own training loop and graph."""
+    import flags
     import model
     import train
     from graph_mode import session_config, tf
 
-    constants = {key.lower(): getattr(train, key) for key in train.RULES}
+    constants = {key.lower(): getattr(train, key) for key in flags.RULES}
     constants |= {"augment": 0.0, "label_smoothing": 0.0, "schedule": "constant"}
     run = {
         "network": "cnn",

@@ -10,6 +10,7 @@ import scipy.ndimage
 import scipy.special
 import scipy.stats
 
+import augment
 import input_data
 import model
 from graph_mode import tf
@@ -279,7 +280,9 @@ def moved(
         monkeypatch.setitem(model.AFFINE, name, limits.get(name, 0.0))
     images = np.tile(blob(x, y)[np.newaxis, :, :, np.newaxis], (999, 1, 1, 1))
     key = model.random_key(1, tf.constant(2), 0)
-    result = session.run(model.random_affine(images, tf.constant(1.0), key))[..., 0]
+    result = session.run(
+        augment.random_affine(images, model.AFFINE, tf.constant(1.0), key)
+    )[..., 0]
     centres = [scipy.ndimage.center_of_mass(image) for image in result]
     return np.array(centres)[:, ::-1]
 
@@ -329,6 +332,8 @@ def test_augmentation_strength_multiplies_every_range(session: tf.Session) -> No
     key = model.random_key(1, tf.constant(2), 0)
     spreads = []
     for strength in (0.0, 0.5, 1.0):
-        result = session.run(model.random_affine(images, tf.constant(strength), key))
+        result = session.run(
+            augment.random_affine(images, model.AFFINE, tf.constant(strength), key)
+        )
         spreads.append(np.abs(result - images).mean())
     assert spreads[0] < 1e-6 < spreads[1] < 0.7 * spreads[2]

@@ -11,10 +11,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT, TEST, TRAIN, write_set
 
+import flags
 import model
 import plots
 import train
@@ -113,7 +115,7 @@ def test_the_same_constants_give_the_same_run(
 
 
 def test_every_constant_has_another_value_to_try() -> None:
-    assert list(OTHER_VALUES) == list(train.RULES)
+    assert list(OTHER_VALUES) == list(flags.RULES)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +250,7 @@ def test_bad_values_are_named_in_one_line(
     run_train: Callable[..., Path],
 ) -> None:
     value = BAD_VALUES[name]
-    message = f"{name} is {value}; it must be {train.RULES[name][2]}"
+    message = f"{name} is {value}; it must be {flags.RULES[name][2]}"
     with pytest.raises(train.cli.UserError, match=re.escape(message)):
         run_train(**{name: value})
     monkeypatch.undo()
@@ -270,18 +272,23 @@ def test_sizes_are_checked_against_the_data(run_train: Callable[..., Path]) -> N
         run_train(VALIDATION_SIZE=144)
 
 
+def read_settings() -> SimpleNamespace:
+    """Return what train.py reads of its constants and flags."""
+    return flags.read_settings(vars(train), train.RECIPES, "")
+
+
 def test_a_length_flag_replaces_the_other_constant(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(train, "EPOCHS", 3.0)
     monkeypatch.setattr(sys, "argv", ["train.py", "--steps", "7"])
-    assert train.resolve(train.read_settings(), 1000)["steps"] == 7
+    assert flags.resolve(read_settings(), 1000)["steps"] == 7
     monkeypatch.setattr(sys, "argv", ["train.py", "--epochs", "1.5"])
     # 15.015 batches of 100.
-    assert train.resolve(train.read_settings(), 1001)["steps"] == 16
+    assert flags.resolve(read_settings(), 1001)["steps"] == 16
     monkeypatch.setattr(sys, "argv", ["train.py", "--epochs", "1", "--steps", "7"])
     with pytest.raises(SystemExit):
-        train.read_settings()
+        read_settings()
     assert "not allowed with argument --epochs" in capsys.readouterr().err
 
 
@@ -291,14 +298,14 @@ def test_a_recipe_replaces_constants_and_a_flag_replaces_it(
 ) -> None:
     monkeypatch.setattr(train, "KEEP_PROB", 0.7)
     monkeypatch.setattr(train, "EPOCHS", 3.0)
-    flags = ["--recipe", name, "--batch_size", "33", "--steps", "7"]
-    monkeypatch.setattr(sys, "argv", ["train.py", *flags[:2]])
-    settings = train.read_settings()
+    argv = ["train.py", "--recipe", name]
+    monkeypatch.setattr(sys, "argv", argv)
+    settings = read_settings()
     for key, value in train.RECIPES[name].items():
         assert getattr(settings, key.lower()) == value, key
     assert settings.keep_prob == train.RECIPES[name].get("KEEP_PROB", 0.7)
-    monkeypatch.setattr(sys, "argv", ["train.py", *flags])
-    settings = train.read_settings()
+    argv += ["--batch_size", "33", "--steps", "7"]
+    settings = read_settings()
     assert (settings.batch_size, settings.steps, settings.epochs) == (33, 7, 0)
 
 
