@@ -47,21 +47,33 @@ def noted_signals() -> Iterator[list[int]]:
         restore()
 
 
-def run(main: Callable[[], None], *mistakes: type[Exception]) -> NoReturn:
-    """Call `main` and exit; UserError, OSError and `mistakes` are told in one line."""
+def status(main: Callable[[], None], *mistakes: type[Exception]) -> int:
+    """Call `main`; return the exit status.
+
+    UserError, OSError and `mistakes` are told in one line.
+    """
     script = os.path.basename(sys.argv[0])
     try:
         main()
         sys.stdout.flush()
+    except SystemExit as stop:
+        return stop.code
     except KeyboardInterrupt:
         print(f"\n{script}: stopped by Ctrl-C", file=sys.stderr)
-        sys.exit(130)
+        return 130
     except BrokenPipeError:
-        # The reader of our output is gone (`| head`); Python's own flush at exit
-        # would complain about it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return 1  # the reader of our output is gone (`| head`)
     except (UserError, OSError, *mistakes) as error:
         print(f"{script}: {error}", file=sys.stderr)
-        sys.exit(1)
-    sys.exit(0)
+        return 1
+    return 0
+
+
+def run(main: Callable[[], None], *mistakes: type[Exception]) -> NoReturn:
+    """Call `main` and exit with its status at once."""
+    code = status(main, *mistakes)
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything is written. Python would spend a second on taking TensorFlow apart.
+    os._exit(code)
