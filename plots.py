@@ -9,6 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from pictures import Reading
 
 # Okabe and Ito's colours, told apart with any kind of colour vision.
 BLUE, ORANGE = "#0072B2", "#D55E00"
@@ -129,3 +133,47 @@ def predictions(
     right.bar_label(bars, [f"{p:.2f}" for p in probabilities[0]], fontsize=8)
     right.set(xticks=range(10), ylim=(0, 1.08), xlabel="digit", ylabel="probability")
     right.spines[["top", "right"]].set_visible(False)
+
+
+def reading(image: Image.Image, digits: Sequence[Reading], unsure: float) -> Figure:
+    """Return a picture with its digits boxed, and below it what the network saw.
+
+    Args:
+        image: the picture.
+        digits: what was read in it, one at least.
+        unsure: probability under which an answer is marked.
+    """
+    columns = min(len(digits), 10)
+    rows = -(-len(digits) // columns)
+    width = 8.0
+    height = min(8.0, max(2.0, width * image.height / image.width))
+    figure = Figure(figsize=(width, height + 1.1 * rows), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=(height, 1.1 * rows))
+    page = top.subplots()
+    page.set_axis_off()
+    scale = min(1, 1500 / max(image.size))
+    size = [max(1, round(side * scale)) for side in image.size]
+    small = image.convert("RGB").resize(size, reducing_gap=2)
+    page.imshow(small, extent=(0, image.width, image.height, 0))
+    grid = bottom.subplots(rows, max(columns, 6), squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    places = (axes for row in grid for axes in row[:columns])
+    for digit, axes in zip(digits, places, strict=False):
+        left, upper, right, lower = digit.box
+        sure = digit.probability >= unsure
+        colour = BLUE if sure else ORANGE
+        box = (left, upper), right - left, lower - upper
+        page.add_patch(Rectangle(*box, fill=False, edgecolor=colour, linewidth=1.2))
+        answer = f"{digit.digit}" if sure else f"{digit.digit}?"
+        page.text(
+            left,
+            upper,
+            f"{answer} {digit.probability:.2f}",
+            color="white",
+            fontsize=8 if len(digits) < 20 else 6,
+            verticalalignment="bottom",
+            bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.8},
+        )
+        _draw_digit(axes, digit.image, f"{answer} {digit.probability:.2f}", not sure)
+    return figure

@@ -1,13 +1,19 @@
-"""Classify test images with the network that train.py saved.
+"""Classify test images, or digits in pictures, with the network that train.py saved.
 
     python predict.py --index 1
 
 prints ``predict=2, correct=2`` with the probability of each digit, and shows both.
 
+    python predict.py --image photo.jpg
+
+prints the digits that are written in a picture, and writes it with a box around each.
+
 From another script: ``predict.restore(save_dir).probabilities(images)``.
 """
 
 import argparse
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +22,14 @@ import checkpoint
 import cli
 import input_data
 import model
+import pictures
 import plots
 import train
 from graph_mode import available_cores, cpu_has_bfloat16, session_config, tf
 
 BATCH = 500  # images evaluated at once; larger batches are no faster
 GRID = 100  # pictures that a grid shows at most
+UNSURE = 0.5  # probability under which an answer in a picture is marked "?"
 
 
 class Classifier:
@@ -128,8 +136,81 @@ def print_predictions(
         print("  ".join(f"{digit}: {p:.4f}" for digit, p in enumerate(row)))
 
 
+def print_reading(file: str, lines: list[list[pictures.Reading]]) -> None:
+    """Print the digits of a picture, and a row of probabilities for each line."""
+    text = "|".join("".join(str(one.digit) for one in line) for line in lines)
+    print(f"{file}: {text or 'no digit found'}")
+    for line in lines:
+        print("  ".join(map(with_probability, line)))
+
+
+def with_probability(one: pictures.Reading) -> str:
+    """Return an answer with its probability, and what else it may be if unsure."""
+    if one.probability >= UNSURE:
+        return f"{one.digit}: {one.probability:.4f}"
+    other = one.runner_up
+    return (
+        f"{one.digit}?: {one.probability:.4f} (or {other}: "
+        f"{one.probabilities[other]:.4f})"
+    )
+
+
+def reading_as_json(
+    file: str, lines: list[list[pictures.Reading]], written: str | None
+) -> str:
+    """Return a picture's digits as one line of JSON."""
+    found = [one for line in lines for one in line]
+    return json.dumps(
+        {
+            "file": file,
+            "digits": "".join(str(one.digit) for one in found),
+            "lines": ["".join(str(one.digit) for one in line) for line in lines],
+            "probabilities": [round(one.probability, 4) for one in found],
+            "boxes": [one.box for one in found],
+            "picture": written,
+        }
+    )
+
+
+def read_pictures(
+    files: list[str], network: Classifier, save_dir: Path, as_json: bool
+) -> None:
+    """Read each picture; what cannot be read is told, and the others still are.
+
+    Raises:
+        SystemExit: with status 1, at the end, if one could not be read.
+    """
+    names: list[str] = []
+    failed = False
+    for file in files:
+        try:
+            image = pictures.open_picture(file)
+        except cli.UserError as error:
+            print(f"predict.py: {error}", file=sys.stderr)
+            failed = True
+            continue
+        lines = pictures.read(image, network)
+        written = None
+        if lines:
+            stem = "stdin" if file == "-" else Path(file).stem
+            names.append(stem)
+            again = f"-{names.count(stem)}" if names.count(stem) > 1 else ""
+            figure = plots.reading(
+                image, [one for line in lines for one in line], UNSURE
+            )
+            written = plots.save(figure, save_dir / f"{stem}-read{again}.png")
+        if as_json:
+            print(reading_as_json(file, lines, written), flush=True)
+            continue
+        print_reading(file, lines)
+        if written:
+            print(f"wrote {written}", flush=True)
+    if failed:
+        sys.exit(1)
+
+
 def main() -> None:
-    """Classify the test images that were asked for."""
+    """Classify the test images or read the pictures that were asked for."""
     parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
@@ -145,12 +226,26 @@ def main() -> None:
         metavar="N",
         help="labels and predictions of the first N test images, side by side",
     )
+    which.add_argument(
+        "--image",
+        nargs="+",
+        metavar="FILE",
+        help='pictures of handwritten digits; "-" is standard input',
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="with --image: one object a line"
+    )
     parser.add_argument(
         "--save_dir", type=Path, default=input_data.ROOT / train.SAVE_DIR
     )
     parser.add_argument("--data_dir", type=Path, help="default: as at training")
     args = parser.parse_args()
+    if args.json and not args.image:
+        parser.error("--json goes with --image")
     network = restore(args.save_dir)
+    if args.image:
+        read_pictures(args.image, network, args.save_dir, args.json)
+        return
     test = test_images(network.config, args.data_dir)
     chosen = [index for numbers in args.index for index in numbers]
     if args.first:

@@ -1,0 +1,415 @@
+"""Find the handwritten digits in a picture, each as an image of MNIST's kind.
+
+    lines = find_lines(Image.open("photo.png"))
+    boxes_and_images = find_digits(Image.open("photo.png"))
+
+No network is asked. What MNIST is made of (20x20 box, centre of mass) is in LeCun et
+al., "Gradient-Based Learning Applied to Document Recognition", 1998, section III.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+WORKING = 2000  # pixels of the longer side at which digits are looked for, at most
+ENLARGED = 300  # and at least, so that a native 28x28 picture has strokes to measure
+CONTRAST = 0.08  # of ink against paper at least; black on white is 1
+SMALLEST = 8  # pixels of a digit's longer side in the working copy
+# Of a digit's 20 pixels; the 10th and 90th percentile of MNIST's training images.
+STROKE = (1.9, 3.6)
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, the last two open
+Digit = tuple[Box, np.ndarray]
+
+
+class Part(NamedTuple):
+    """Connected ink."""
+
+    label: int
+    top: int
+    left: int
+    bottom: int
+    right: int
+    area: int
+    stroke: float  # median width, pixels
+    thickest: float
+    contrast: float
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
+        return self.right - self.left
+
+    @property
+    def size(self) -> int:
+        """The longer side in pixels."""
+        return max(self.height, self.width)
+
+
+class Ink(NamedTuple):
+    """What may be ink, under one polarity."""
+
+    strength: np.ndarray  # float32 (h, w), contrast against the paper
+    labels: np.ndarray  # int32 (h, w), 0 is paper
+    parts: list[Part]
+
+
+def find_digits(image: Image.Image) -> list[Digit]:
+    """Return the digits of a picture in reading order.
+
+    Args:
+        image: of any size and mode.
+
+    Returns:
+        A list of tuples (box, digit): the box (left, top, right, bottom) in pixels of
+        `image`, and a float32 array of shape (28, 28), values in [0, 1], ink is 1.
+    """
+    return [digit for line in find_lines(image) for digit in line]
+
+
+def find_lines(image: Image.Image) -> list[list[Digit]]:
+    """Return the same digits by line of text."""
+    factor = max(1, ENLARGED / max(image.size)) * min(1, WORKING / max(image.size))
+    size = tuple(max(1, round(side * factor)) for side in image.size)
+    grey = _grey(image.resize(size, Image.BICUBIC, reducing_gap=2))
+    found, groups = _read(grey)
+    return [
+        [
+            (
+                _scaled_box(_bounds(group), factor, image.size),
+                _mnist_image(found, group, angle),
+            )
+            for group in line
+        ]
+        for line, angle in _lines(groups)
+    ]
+
+
+def _grey(image: Image.Image) -> np.ndarray:
+    """Return float32 (h, w) in [0, 1], smoothed against noise."""
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
+    pixels = np.asarray(image, np.float32) / 255
+    if pixels.ndim == 3:
+        planes = [
+            pixels @ np.float32([0.299, 0.587, 0.114]),
+            *np.moveaxis(pixels, 2, 0),
+        ]
+        step = max(1, max(image.size) // 500)
+        spreads = []
+        for plane in planes:
+            small = plane[::step, ::step]
+            detail = small - ndimage.uniform_filter(small, 25)
+            spreads.append(np.subtract(*np.percentile(detail, (99.5, 0.5))))
+        best = int(np.argmax(spreads))
+        pixels = planes[best if spreads[best] > 1.5 * spreads[0] else 0]
+    return ndimage.gaussian_filter(pixels, 0.7)
+
+
+def _paper(grey: np.ndarray, size: int) -> np.ndarray:
+    """Return the paper behind dark ink: a grey closing, everything outside being dark.
+
+    So valleys narrower than `size` pixels are filled, and what is dark from the frame
+    inwards (a desk, a hand, a vignette) stays.
+    """
+    padded = np.pad(grey, size)
+    filled = ndimage.maximum_filter(padded, size, mode="nearest")
+    filled = ndimage.minimum_filter(
+        filled, size, mode="nearest", origin=-(1 - size % 2)
+    )
+    return filled[size:-size, size:-size]
+
+
+def _read(grey: np.ndarray) -> tuple[Ink, list[list[Part]]]:
+    """Return the ink of a picture and its parts by digit."""
+    shape = grey.shape
+    size = int(max(0.4 * min(shape), 0.15 * max(shape))) | 1
+    dark = _is_dark(grey, size)
+    picture = grey if dark else 1 - grey
+    paper = _paper(picture, size)
+    ink = _ink(picture, paper, dark)
+    parts = _digit_like(ink.parts, shape)
+    if parts:
+        narrow = int(8 * np.median([part.stroke for part in parts])) | 1
+        if 15 <= narrow < 0.6 * size:
+            ink = _ink(picture, _paper(picture, narrow), dark)
+            parts = _digit_like(ink.parts, shape)
+    return ink, _grouped(parts, ink.labels)
+
+
+def _is_dark(grey: np.ndarray, size: int) -> bool:
+    """Whether ink is darker than paper: around ink there is more paper than ink."""
+    above, below = _paper(grey, size), 1 - _paper(1 - grey, size)
+    inked = above - below > CONTRAST
+    around = ndimage.maximum_filter(inked.view(np.uint8), size // 2) > 0
+    middle = ndimage.maximum_filter(grey, size) + ndimage.minimum_filter(grey, size)
+    return not around.any() or np.mean(grey[around] > middle[around] / 2) > 0.5
+
+
+def _ink(picture: np.ndarray, paper: np.ndarray, dark: bool) -> Ink:
+    strength = paper - picture
+    if dark:
+        strength /= np.maximum(paper, 0.2)
+    low, middle = np.percentile(strength[::3, ::3], (10, 50))
+    threshold = max(CONTRAST, middle + 5 * (middle - low))
+    labels, count = ndimage.label(strength > threshold, np.ones((3, 3)))
+    if not count:
+        return Ink(strength, labels, [])
+    peaks = ndimage.maximum(strength, labels, np.arange(count + 1))
+    peaks[0] = np.inf
+    labels, count = ndimage.label(strength > 0.45 * peaks[labels], np.ones((3, 3)))
+    return Ink(strength, labels, _parts(strength, labels, count))
+
+
+def _parts(strength: np.ndarray, labels: np.ndarray, count: int) -> list[Part]:
+    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    parts = []
+    for label, box in enumerate(ndimage.find_objects(labels), start=1):
+        rows, columns = box
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        if max(height, width) < 3 or areas[label] < 6:
+            continue
+        mask = labels[box] == label
+        inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+        ridge = inside[(inside == ndimage.maximum_filter(inside, 3)) & mask]
+        parts.append(
+            Part(
+                label,
+                rows.start,
+                columns.start,
+                rows.stop,
+                columns.stop,
+                int(areas[label]),
+                2 * float(np.median(ridge)) - 0.5,
+                2 * float(inside.max()) - 0.5,
+                float(np.median(strength[box][mask])),
+            )
+        )
+    return parts
+
+
+def _digit_like(parts: Sequence[Part], shape: tuple[int, int]) -> list[Part]:
+    """Return the parts that can be strokes of digits."""
+    bodies = [
+        part
+        for part in parts
+        if part.size >= SMALLEST
+        and part.thickest < 0.5 * part.size
+        and part.area < 0.7 * part.height * part.width + 0.3 * part.size * part.stroke
+        and part.width < 6 * part.height
+        and part.height < 15 * part.width
+        and part.size < 0.999 * max(shape)
+    ]
+    if not bodies:
+        return []
+    weights = [part.size * part.contrast for part in bodies]
+    ink = _weighted_median([part.contrast for part in bodies], weights)
+    return [
+        part
+        for part in parts
+        if part.contrast > 0.5 * ink and (part in bodies or part.size < SMALLEST * 3)
+    ]
+
+
+def _weighted_median(values: Sequence[float], weights: Sequence[float]) -> float:
+    order = np.argsort(values)
+    cumulated = np.cumsum(np.asarray(weights, float)[order])
+    index = np.searchsorted(cumulated, cumulated[-1] / 2)
+    return float(np.asarray(values)[order][index])
+
+
+def _bounds(group: Sequence[Part]) -> Box:
+    """Return top, left, bottom, right."""
+    return (
+        min(part.top for part in group),
+        min(part.left for part in group),
+        max(part.bottom for part in group),
+        max(part.right for part in group),
+    )
+
+
+def _grouped(parts: Sequence[Part], labels: np.ndarray) -> list[list[Part]]:
+    """Return the parts by digit; specks and dashes are left out."""
+    if not parts:
+        return []
+    typical = _weighted_median(
+        [part.height for part in parts], [part.size**2 for part in parts]
+    )
+    groups = [[part] for part in sorted(parts, key=lambda part: -part.area)]
+    merged = True
+    while merged:
+        merged = False
+        for index, group in enumerate(groups):
+            for other in groups[index + 1 :]:
+                if _belong_together(group, other, typical, labels):
+                    group += other
+                    groups = [kept for kept in groups if kept is not other]
+                    merged = True
+                    break
+            if merged:
+                break
+    return [group for group in groups if _is_digit(group, typical)]
+
+
+def _is_digit(group: Sequence[Part], typical: float) -> bool:
+    top, left, bottom, right = _bounds(group)
+    height, width = bottom - top, right - left
+    return (
+        height >= SMALLEST
+        and height > 0.4 * typical
+        and not (width > 2.2 * height and height < 0.7 * typical)
+    )
+
+
+def _belong_together(
+    group: Sequence[Part], other: Sequence[Part], typical: float, labels: np.ndarray
+) -> bool:
+    """Whether two groups are parts of one digit."""
+    (top, left, bottom, right), box = _bounds(group), _bounds(other)
+    height = max(bottom, box[2]) - min(top, box[0])
+    width = max(right, box[3]) - min(left, box[1])
+    overlap = (min(right, box[3]) - max(left, box[1])) / min(
+        right - left, box[3] - box[1]
+    )
+    if overlap < 0.25 or width > 1.4 * max(typical, height):
+        return False
+    vertical = max(top, box[0]) - min(bottom, box[2])
+    stroke = group[0].stroke
+    if vertical > 0.35 * typical and vertical > stroke:
+        return False
+    heights = bottom - top, box[2] - box[0]
+    if min(heights) > 0.75 * typical:
+        return overlap > 0.7 and height < 1.35 * typical
+    gap = _gap(group, other, labels)
+    if height < 1.35 * typical:
+        return (
+            gap < 0.35 * typical if overlap > 0.5 else gap < max(stroke, 0.1 * typical)
+        )
+    squat = all(
+        h < 1.3 * w
+        for h, w in ((heights[0], right - left), (heights[1], box[3] - box[1]))
+    )
+    return squat and gap < 0.6 * stroke and height < 2.3 * width
+
+
+def _gap(group: Sequence[Part], other: Sequence[Part], labels: np.ndarray) -> float:
+    """Return the shortest distance between the ink of two groups in pixels."""
+    top, left, bottom, right = _bounds([*group, *other])
+    window = labels[top:bottom, left:right]
+    one = np.isin(window, [part.label for part in group])
+    two = np.isin(window, [part.label for part in other])
+    return float(ndimage.distance_transform_edt(~one)[two].min())
+
+
+def _lines(groups: list[list[Part]]) -> list[tuple[list[list[Part]], float]]:
+    """Return the digits by line of text, and the slope of that line in radians.
+
+    A slope is looked for that puts the digits on few lines.
+    """
+    if not groups:
+        return []
+    boxes = np.array([_bounds(group) for group in groups], float)
+    y, x = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+    height = float(np.median(boxes[:, 2] - boxes[:, 0]))
+    best = None
+    for degrees in range(-45, 46, 3) if len(groups) > 2 else (0,):
+        angle = np.radians(degrees)
+        across = y * np.cos(angle) - x * np.sin(angle)
+        along = x * np.cos(angle) + y * np.sin(angle)
+        order = np.argsort(across)
+        breaks = np.diff(across[order]) > 0.5 * height
+        line = np.zeros(len(groups), int)
+        line[order] = np.concatenate([[0], np.cumsum(breaks)])
+        spread = sum(
+            np.sum((across[line == k] - across[line == k].mean()) ** 2)
+            for k in range(line.max() + 1)
+        )
+        cost = (line.max() + 1) + spread / height**2 / 2 + abs(degrees) / 45
+        if best is None or cost < best[0]:
+            best = cost, line, along, angle
+    _, line, along, angle = best
+    return [
+        (
+            [
+                groups[k]
+                for k in sorted(np.flatnonzero(line == row), key=lambda k: along[k])
+            ],
+            angle if np.sum(line == row) > 2 else 0.0,
+        )
+        for row in range(line.max() + 1)
+    ]
+
+
+def _scaled_box(bounds: Box, factor: float, size: tuple[int, int]) -> Box:
+    top, left, bottom, right = bounds
+    return (
+        max(0, int(left / factor)),
+        max(0, int(top / factor)),
+        min(size[0], int(np.ceil(right / factor))),
+        min(size[1], int(np.ceil(bottom / factor))),
+    )
+
+
+def _mnist_image(ink: Ink, group: Sequence[Part], angle: float) -> np.ndarray:
+    """Return a digit as MNIST has it: float32 (28, 28).
+
+    The longer side fills 20 pixels with the aspect kept, and the centre of mass is in
+    the middle of 28x28.
+    """
+    top, left, bottom, right = _bounds(group)
+    margin = max(4, (max(bottom - top, right - left)) // 8)
+    inside = np.s_[
+        max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin
+    ]
+    mask = np.isin(ink.labels[inside], [part.label for part in group])
+    near = ndimage.binary_dilation(mask, iterations=2)
+    level = np.percentile(ink.strength[inside][mask], 60)
+    soft = np.clip(ink.strength[inside] / level, 0, 1) * near
+    soft = np.pad(soft, margin)
+    if abs(angle) > 0.1:
+        soft = ndimage.rotate(soft, np.degrees(angle), order=1)
+    canvas = _resized(soft, 100)
+    solid = canvas > 0.5
+    distance = ndimage.distance_transform_edt(solid)
+    ridge = distance[(distance == ndimage.maximum_filter(distance, 3)) & solid]
+    stroke = (2 * np.median(ridge) - 0.5) / 5
+    wanted = np.clip(stroke, *STROKE)
+    if wanted != stroke:
+        signed = distance - ndimage.distance_transform_edt(~solid)
+        canvas = np.clip(0.5 + signed + (wanted - stroke) * 2.5, 0, 1)
+    return _centred(_resized(canvas, 20))
+
+
+def _resized(image: np.ndarray, side: int) -> np.ndarray:
+    """Return the ink, cropped, with a longer side of `side`, and a fifth as margin."""
+    rows = np.flatnonzero(image.max(axis=1) > 0.4)
+    columns = np.flatnonzero(image.max(axis=0) > 0.4)
+    top, bottom = rows[0], rows[-1] + 1
+    left, right = columns[0], columns[-1] + 1
+    scale = side / max(bottom - top, right - left)
+    margin = side // 5
+    half = margin + side / 2
+    x, y = (left + right) / 2, (top + bottom) / 2
+    box = (x - half / scale, y - half / scale, x + half / scale, y + half / scale)
+    pad = int(
+        np.ceil(max(0, -min(box), box[2] - image.shape[1], box[3] - image.shape[0]))
+    )
+    padded = Image.fromarray(np.pad(image, pad).astype(np.float32))
+    new = side + 2 * margin
+    result = padded.resize((new, new), Image.BICUBIC, box=[b + pad for b in box])
+    return np.clip(np.asarray(result), 0, 1)
+
+
+def _centred(image: np.ndarray) -> np.ndarray:
+    """Return (28, 28) with the centre of mass in the middle."""
+    y, x = ndimage.center_of_mass(image)
+    shift = np.round([13.5 - y, 13.5 - x]).astype(int)
+    return ndimage.shift(image, shift, order=0).astype(np.float32)
