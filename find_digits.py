@@ -37,6 +37,8 @@ class Part(NamedTuple):
     stroke: float  # median width, pixels
     thickest: float
     contrast: float
+    paper: float  # how light it is behind
+    surrounded: float  # share of the rim that is paper
 
     @property
     def height(self) -> int:
@@ -130,56 +132,131 @@ def _paper(grey: np.ndarray, size: int) -> np.ndarray:
 
 def _read(grey: np.ndarray) -> tuple[Ink, list[list[Part]]]:
     """Return the ink of a picture and its parts by digit."""
-    shape = grey.shape
-    size = int(max(0.4 * min(shape), 0.15 * max(shape))) | 1
-    dark = _is_dark(grey, size)
+    size = int(max(0.5 * min(grey.shape), 0.15 * max(grey.shape))) | 1
+    share = _paper_is_light(grey, size)
+    if 0.2 < share < 0.8:  # bold digits, or a small page on a desk
+        both = _read_as(grey, size, dark=True), _read_as(grey, size, dark=False)
+        return max(both, key=_likeness)
+    return _read_as(grey, size, share > 0.5)
+
+
+def _likeness(read: tuple[Ink, list[list[Part]]]) -> float:
+    """Return how much what was read looks like digits."""
+    total = 0.0
+    for group in read[1]:
+        top, left, bottom, right = _bounds(group)
+        main = max(group, key=lambda part: part.area)
+        even = main.stroke / main.thickest
+        total += (bottom - top) * (right - left) * main.contrast * even
+    return total
+
+
+def _read_as(
+    grey: np.ndarray, size: int, dark: bool
+) -> tuple[Ink, list[list[Part]]]:
+    """Return the ink and its parts by digit if ink is `dark`, or else light."""
     picture = grey if dark else 1 - grey
-    paper = _paper(picture, size)
-    ink = _ink(picture, paper, dark)
-    parts = _digit_like(ink.parts, shape)
+    ink = _ink(picture, _paper(picture, size), dark)
+    parts = _digit_like(ink.parts, grey.shape)
     if parts:
         narrow = int(8 * np.median([part.stroke for part in parts])) | 1
         if 15 <= narrow < 0.6 * size:
             ink = _ink(picture, _paper(picture, narrow), dark)
-            parts = _digit_like(ink.parts, shape)
+            parts = _digit_like(ink.parts, grey.shape)
     return ink, _grouped(parts, ink.labels)
 
 
-def _is_dark(grey: np.ndarray, size: int) -> bool:
-    """Whether ink is darker than paper: around ink there is more paper than ink."""
+def _paper_is_light(grey: np.ndarray, size: int) -> float:
+    """Return the share of light pixels around ink, where there is more paper than ink."""
     above, below = _paper(grey, size), 1 - _paper(1 - grey, size)
     inked = above - below > CONTRAST
     around = ndimage.maximum_filter(inked.view(np.uint8), size // 2) > 0
     middle = ndimage.maximum_filter(grey, size) + ndimage.minimum_filter(grey, size)
-    return not around.any() or np.mean(grey[around] > middle[around] / 2) > 0.5
+    return float(np.mean(grey[around] > middle[around] / 2)) if around.any() else 1.0
 
 
 def _ink(picture: np.ndarray, paper: np.ndarray, dark: bool) -> Ink:
     strength = paper - picture
     if dark:
-        strength /= np.maximum(paper, 0.2)
+        strength /= np.sqrt(np.maximum(paper, 0.1))
     low, middle = np.percentile(strength[::3, ::3], (10, 50))
     threshold = max(CONTRAST, middle + 5 * (middle - low))
+    strength[_rules(strength > threshold)] = 0
     labels, count = ndimage.label(strength > threshold, np.ones((3, 3)))
     if not count:
         return Ink(strength, labels, [])
     peaks = ndimage.maximum(strength, labels, np.arange(count + 1))
     peaks[0] = np.inf
     labels, count = ndimage.label(strength > 0.45 * peaks[labels], np.ones((3, 3)))
-    return Ink(strength, labels, _parts(strength, labels, count))
+    return Ink(strength, labels, _parts(picture, paper, strength, labels, count))
 
 
-def _parts(strength: np.ndarray, labels: np.ndarray, count: int) -> list[Part]:
+def _rules(ink: np.ndarray) -> np.ndarray:
+    """Return where printed lines are that are no strokes: bool (h, w)."""
+    return _horizontal_rules(ink) | _horizontal_rules(ink.T).T
+
+
+def _horizontal_rules(ink: np.ndarray) -> np.ndarray:
+    """Return where lines are that go across, at up to 6 degrees.
+
+    A line is ink that is straight over a third of the width. There must be three, or
+    one over most of the width: the bar of a 7 may be long too.
+    """
+    step = max(1, max(ink.shape) // 600)
+    rows, columns = (side // step for side in ink.shape)
+    small = ink[: rows * step, : columns * step]
+    small = small.reshape(rows, step, columns, step).any(axis=(1, 3))
+    thin = max(4, round(0.015 * max(small.shape)))
+    small &= ~ndimage.binary_opening(small, np.ones((thin, 1)))
+    long = columns // 3
+    found = np.zeros_like(small)
+    across = np.arange(columns)
+    for slope in np.arange(-0.1, 0.1001, 1.2 / long):
+        shift = np.round(slope * (across - columns / 2)).astype(int)
+        index = np.arange(rows)[:, None] + shift
+        outside = (index < 0) | (index >= rows)
+        sheared = small[np.clip(index, 0, rows - 1), across] & ~outside
+        filled = ndimage.uniform_filter1d(sheared.astype(np.float32), long, axis=1)
+        runs = ndimage.maximum_filter1d(filled > 0.93, long, axis=1) & sheared
+        found[index[runs], np.broadcast_to(across, index.shape)[runs]] = True
+    labels, count = ndimage.label(found, np.ones((3, 3)))
+    widths = [box[1].stop - box[1].start for box in ndimage.find_objects(labels)]
+    if not count or (count < 3 and max(widths) < 0.85 * columns):
+        return np.zeros_like(ink)
+    zone = ndimage.binary_dilation(found, np.ones((3, 1)))
+    zone = np.kron(zone, np.ones((step, step), bool))
+    zone = np.pad(zone, [(0, ink.shape[0] - rows * step), (0, ink.shape[1] - columns * step)])
+    lines = ink & zone
+    ends = np.diff(lines.astype(np.int8), axis=0, prepend=0) == 1
+    thick = int(np.ceil(lines.sum() / max(1, ends.sum()) * 1.3)) + 1
+    crossing = ndimage.binary_opening(ink, np.ones((thick + 1, 1)))
+    return ndimage.binary_dilation(lines & ~crossing, np.ones((3, 1))) & ~crossing
+
+
+def _parts(
+    picture: np.ndarray,
+    paper: np.ndarray,
+    strength: np.ndarray,
+    labels: np.ndarray,
+    count: int,
+) -> list[Part]:
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     parts = []
-    for label, box in enumerate(ndimage.find_objects(labels), start=1):
-        rows, columns = box
-        height, width = rows.stop - rows.start, columns.stop - columns.start
-        if max(height, width) < 3 or areas[label] < 6:
+    for label, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+        size = max(rows.stop - rows.start, columns.stop - columns.start)
+        if size < 3 or areas[label] < 6:
             continue
+        box = np.s_[
+            max(0, rows.start - 4) : rows.stop + 4,
+            max(0, columns.start - 4) : columns.stop + 4,
+        ]
         mask = labels[box] == label
         inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
         ridge = inside[(inside == ndimage.maximum_filter(inside, 3)) & mask]
+        near = ndimage.binary_dilation(mask, np.ones((3, 3)))
+        rim = ndimage.binary_dilation(near, np.ones((3, 3)), iterations=2) & ~near
+        light = float(paper[box][mask].mean())
+        middle = (light + float(picture[box][mask].mean())) / 2
         parts.append(
             Part(
                 label,
@@ -191,6 +268,8 @@ def _parts(strength: np.ndarray, labels: np.ndarray, count: int) -> list[Part]:
                 2 * float(np.median(ridge)) - 0.5,
                 2 * float(inside.max()) - 0.5,
                 float(np.median(strength[box][mask])),
+                light,
+                float(np.mean(picture[box][rim] > middle)) if rim.any() else 0,
             )
         )
     return parts
@@ -202,15 +281,19 @@ def _digit_like(parts: Sequence[Part], shape: tuple[int, int]) -> list[Part]:
         part
         for part in parts
         if part.size >= SMALLEST
-        and part.thickest < 0.5 * part.size
-        and part.area < 0.7 * part.height * part.width + 0.3 * part.size * part.stroke
+        and part.thickest < 0.6 * part.size
+        and part.area < 0.8 * part.height * part.width + 0.3 * part.size * part.stroke
         and part.width < 6 * part.height
         and part.height < 15 * part.width
-        and part.size < 0.999 * max(shape)
+        and part.surrounded > 0.75
     ]
     if not bodies:
         return []
-    weights = [part.size * part.contrast for part in bodies]
+    light = 0.45 * max(part.paper for part in bodies)
+    bodies = [part for part in bodies if part.paper > light]
+    weights = [
+        part.size * part.contrast * (part.width < 1.6 * part.height) for part in bodies
+    ]
     ink = _weighted_median([part.contrast for part in bodies], weights)
     return [
         part
@@ -241,7 +324,8 @@ def _grouped(parts: Sequence[Part], labels: np.ndarray) -> list[list[Part]]:
     if not parts:
         return []
     typical = _weighted_median(
-        [part.height for part in parts], [part.size**2 for part in parts]
+        [part.height for part in parts],
+        [part.size**2 * (part.width < 1.6 * part.height) + 1e-6 for part in parts],
     )
     groups = [[part] for part in sorted(parts, key=lambda part: -part.area)]
     merged = True
