@@ -39,6 +39,7 @@ class Part(NamedTuple):
     contrast: float
     paper: float  # how light it is behind
     surrounded: float  # share of the rim that is paper
+    at_frame: bool  # whether it lies along the picture's frame, and is small
 
     @property
     def height(self) -> int:
@@ -131,13 +132,23 @@ def _paper(grey: np.ndarray, size: int) -> np.ndarray:
 
 
 def _read(grey: np.ndarray) -> tuple[Ink, list[list[Part]]]:
-    """Return the ink of a picture and its parts by digit."""
-    size = int(max(0.5 * min(grey.shape), 0.15 * max(grey.shape))) | 1
-    share = _paper_is_light(grey, size)
-    if 0.2 < share < 0.8:  # bold digits, or a small page on a desk
-        both = _read_as(grey, size, dark=True), _read_as(grey, size, dark=False)
-        return max(both, key=_likeness)
-    return _read_as(grey, size, share > 0.5)
+    """Return the ink of a picture and its parts by digit.
+
+    Which polarity and how wide the strokes are, is tried on a smaller copy.
+    """
+    step = max(1, round(max(grey.shape) / 800))
+    small = ndimage.uniform_filter(grey, step)[::step, ::step] if step > 1 else grey
+    shorter, longer = sorted(small.shape)
+    share = _paper_is_light(small, int(max(0.5 * shorter, 0.15 * longer)))
+    tried = [
+        (int(max(width * shorter, 0.3 * width * longer, 12)), dark)
+        for dark in (True, False)
+        for width in (0.5, 0.2, 0.08)
+        if (share > 0.2 if dark else share < 0.8)
+    ]
+    scores = [_likeness(_read_as(small, *way, ruled=False)) for way in tried]
+    size, dark = tried[int(np.argmax(scores))]
+    return _read_as(grey, size * step, dark)
 
 
 def _likeness(read: tuple[Ink, list[list[Part]]]) -> float:
@@ -146,28 +157,22 @@ def _likeness(read: tuple[Ink, list[list[Part]]]) -> float:
     for group in read[1]:
         top, left, bottom, right = _bounds(group)
         main = max(group, key=lambda part: part.area)
-        even = main.stroke / main.thickest
-        total += (bottom - top) * (right - left) * main.contrast * even
+        total += (bottom - top) * (right - left) * main.contrast
     return total
 
 
 def _read_as(
-    grey: np.ndarray, size: int, dark: bool
+    grey: np.ndarray, size: int, dark: bool, ruled: bool = True
 ) -> tuple[Ink, list[list[Part]]]:
     """Return the ink and its parts by digit if ink is `dark`, or else light."""
     picture = grey if dark else 1 - grey
-    ink = _ink(picture, _paper(picture, size), dark)
-    parts = _digit_like(ink.parts, grey.shape)
-    if parts:
-        narrow = int(8 * np.median([part.stroke for part in parts])) | 1
-        if 15 <= narrow < 0.6 * size:
-            ink = _ink(picture, _paper(picture, narrow), dark)
-            parts = _digit_like(ink.parts, grey.shape)
+    ink = _ink(picture, _paper(picture, size | 1), dark, ruled)
+    parts = _digit_like(ink.parts)
     return ink, _grouped(parts, ink.labels)
 
 
 def _paper_is_light(grey: np.ndarray, size: int) -> float:
-    """Return the share of light pixels around ink, where there is more paper than ink."""
+    """Return the share of light pixels around ink; most are paper."""
     above, below = _paper(grey, size), 1 - _paper(1 - grey, size)
     inked = above - below > CONTRAST
     around = ndimage.maximum_filter(inked.view(np.uint8), size // 2) > 0
@@ -175,17 +180,19 @@ def _paper_is_light(grey: np.ndarray, size: int) -> float:
     return float(np.mean(grey[around] > middle[around] / 2)) if around.any() else 1.0
 
 
-def _ink(picture: np.ndarray, paper: np.ndarray, dark: bool) -> Ink:
+def _ink(picture: np.ndarray, paper: np.ndarray, dark: bool, ruled: bool) -> Ink:
     strength = paper - picture
     if dark:
         strength /= np.sqrt(np.maximum(paper, 0.1))
     low, middle = np.percentile(strength[::3, ::3], (10, 50))
     threshold = max(CONTRAST, middle + 5 * (middle - low))
-    strength[_rules(strength > threshold)] = 0
+    if ruled:
+        strength[_rules(strength > threshold)] = 0
     labels, count = ndimage.label(strength > threshold, np.ones((3, 3)))
     if not count:
         return Ink(strength, labels, [])
-    peaks = ndimage.maximum(strength, labels, np.arange(count + 1))
+    peaks = np.zeros(count + 1, np.float32)
+    np.maximum.at(peaks, labels[labels > 0], strength[labels > 0])
     peaks[0] = np.inf
     labels, count = ndimage.label(strength > 0.45 * peaks[labels], np.ones((3, 3)))
     return Ink(strength, labels, _parts(picture, paper, strength, labels, count))
@@ -202,22 +209,22 @@ def _horizontal_rules(ink: np.ndarray) -> np.ndarray:
     A line is ink that is straight over a third of the width. There must be three, or
     one over most of the width: the bar of a 7 may be long too.
     """
-    step = max(1, max(ink.shape) // 600)
+    step = max(1, round(max(ink.shape) / 500))
     rows, columns = (side // step for side in ink.shape)
     small = ink[: rows * step, : columns * step]
     small = small.reshape(rows, step, columns, step).any(axis=(1, 3))
-    thin = max(4, round(0.015 * max(small.shape)))
+    thin = max(5, round(0.02 * max(small.shape)))
     small &= ~ndimage.binary_opening(small, np.ones((thin, 1)))
-    long = columns // 3
+    long = max(3, columns // 3)
     found = np.zeros_like(small)
     across = np.arange(columns)
-    for slope in np.arange(-0.1, 0.1001, 1.2 / long):
+    for slope in np.arange(-0.1, 0.1001, 1.5 / long):
         shift = np.round(slope * (across - columns / 2)).astype(int)
         index = np.arange(rows)[:, None] + shift
         outside = (index < 0) | (index >= rows)
         sheared = small[np.clip(index, 0, rows - 1), across] & ~outside
         filled = ndimage.uniform_filter1d(sheared.astype(np.float32), long, axis=1)
-        runs = ndimage.maximum_filter1d(filled > 0.93, long, axis=1) & sheared
+        runs = ndimage.maximum_filter1d(filled > 0.85, long, axis=1) & sheared
         found[index[runs], np.broadcast_to(across, index.shape)[runs]] = True
     labels, count = ndimage.label(found, np.ones((3, 3)))
     widths = [box[1].stop - box[1].start for box in ndimage.find_objects(labels)]
@@ -225,8 +232,9 @@ def _horizontal_rules(ink: np.ndarray) -> np.ndarray:
         return np.zeros_like(ink)
     zone = ndimage.binary_dilation(found, np.ones((3, 1)))
     zone = np.kron(zone, np.ones((step, step), bool))
-    zone = np.pad(zone, [(0, ink.shape[0] - rows * step), (0, ink.shape[1] - columns * step)])
-    lines = ink & zone
+    lines = np.zeros_like(ink)
+    lines[: zone.shape[0], : zone.shape[1]] = zone
+    lines &= ink
     ends = np.diff(lines.astype(np.int8), axis=0, prepend=0) == 1
     thick = int(np.ceil(lines.sum() / max(1, ends.sum()) * 1.3)) + 1
     crossing = ndimage.binary_opening(ink, np.ones((thick + 1, 1)))
@@ -246,15 +254,17 @@ def _parts(
         size = max(rows.stop - rows.start, columns.stop - columns.start)
         if size < 3 or areas[label] < 6:
             continue
+        margin = 4 + size // 10
         box = np.s_[
-            max(0, rows.start - 4) : rows.stop + 4,
-            max(0, columns.start - 4) : columns.stop + 4,
+            max(0, rows.start - margin) : rows.stop + margin,
+            max(0, columns.start - margin) : columns.stop + margin,
         ]
         mask = labels[box] == label
         inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
         ridge = inside[(inside == ndimage.maximum_filter(inside, 3)) & mask]
-        near = ndimage.binary_dilation(mask, np.ones((3, 3)))
-        rim = ndimage.binary_dilation(near, np.ones((3, 3)), iterations=2) & ~near
+        outside = ndimage.distance_transform_edt(~mask)
+        gap = 1.5 + 0.3 * float(np.median(ridge))
+        rim = (outside > gap) & (outside < gap + 2)
         light = float(paper[box][mask].mean())
         middle = (light + float(picture[box][mask].mean())) / 2
         parts.append(
@@ -270,18 +280,29 @@ def _parts(
                 float(np.median(strength[box][mask])),
                 light,
                 float(np.mean(picture[box][rim] > middle)) if rim.any() else 0,
+                size < 0.6 * min(labels.shape)
+                and _contact(labels, label, rows, columns) > 0.5 * size,
             )
         )
     return parts
 
 
-def _digit_like(parts: Sequence[Part], shape: tuple[int, int]) -> list[Part]:
+def _contact(labels: np.ndarray, label: int, rows: slice, columns: slice) -> int:
+    """Return how many pixels of a part are at the picture's frame."""
+    sides = labels[rows, 0], labels[rows, -1], labels[0, columns], labels[-1, columns]
+    return max(int(np.sum(side == label)) for side in sides)
+
+
+def _digit_like(parts: Sequence[Part]) -> list[Part]:
     """Return the parts that can be strokes of digits."""
     bodies = [
         part
         for part in parts
         if part.size >= SMALLEST
         and part.thickest < 0.6 * part.size
+        and (part.thickest < 0.8 * part.width or part.height > 1.8 * part.width)
+        and part.thickest < 0.8 * part.height
+        and not part.at_frame
         and part.area < 0.8 * part.height * part.width + 0.3 * part.size * part.stroke
         and part.width < 6 * part.height
         and part.height < 15 * part.width
@@ -461,6 +482,7 @@ def _mnist_image(ink: Ink, group: Sequence[Part], angle: float) -> np.ndarray:
     if abs(angle) > 0.1:
         soft = ndimage.rotate(soft, np.degrees(angle), order=1)
     canvas = _resized(soft, 100)
+    canvas /= canvas.max()
     solid = canvas > 0.5
     distance = ndimage.distance_transform_edt(solid)
     ridge = distance[(distance == ndimage.maximum_filter(distance, 3)) & solid]
@@ -474,8 +496,8 @@ def _mnist_image(ink: Ink, group: Sequence[Part], angle: float) -> np.ndarray:
 
 def _resized(image: np.ndarray, side: int) -> np.ndarray:
     """Return the ink, cropped, with a longer side of `side`, and a fifth as margin."""
-    rows = np.flatnonzero(image.max(axis=1) > 0.4)
-    columns = np.flatnonzero(image.max(axis=0) > 0.4)
+    ink = image > 0.4 * image.max()
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     top, bottom = rows[0], rows[-1] + 1
     left, right = columns[0], columns[-1] + 1
     scale = side / max(bottom - top, right - left)
