@@ -39,6 +39,7 @@ class Part(NamedTuple):
     contrast: float
     paper: float  # how light it is behind
     surrounded: float  # share of the rim that is paper
+    holes: int  # big ones
     at_frame: bool  # whether it lies along the picture's frame, and is small
 
     @property
@@ -97,7 +98,7 @@ def find_lines(image: Image.Image) -> list[list[Digit]]:
 
 
 def _grey(image: Image.Image) -> np.ndarray:
-    """Return float32 (h, w) in [0, 1], smoothed against noise."""
+    """Return float32 (h, w) in [0, 1]."""
     if image.mode not in ("L", "RGB"):
         image = image.convert("RGB")
     pixels = np.asarray(image, np.float32) / 255
@@ -114,7 +115,7 @@ def _grey(image: Image.Image) -> np.ndarray:
             spreads.append(np.subtract(*np.percentile(detail, (99.5, 0.5))))
         best = int(np.argmax(spreads))
         pixels = planes[best if spreads[best] > 1.5 * spreads[0] else 0]
-    return ndimage.gaussian_filter(pixels, 0.7)
+    return pixels
 
 
 def _paper(grey: np.ndarray, size: int) -> np.ndarray:
@@ -123,7 +124,7 @@ def _paper(grey: np.ndarray, size: int) -> np.ndarray:
     So valleys narrower than `size` pixels are filled, and what is dark from the frame
     inwards (a desk, a hand, a vignette) stays.
     """
-    padded = np.pad(grey, size)
+    padded = np.pad(ndimage.gaussian_filter(grey, 0.7), size)
     filled = ndimage.maximum_filter(padded, size, mode="nearest")
     filled = ndimage.minimum_filter(
         filled, size, mode="nearest", origin=-(1 - size % 2)
@@ -181,21 +182,23 @@ def _paper_is_light(grey: np.ndarray, size: int) -> float:
 
 
 def _ink(picture: np.ndarray, paper: np.ndarray, dark: bool, ruled: bool) -> Ink:
-    strength = paper - picture
+    sharp = paper - picture
     if dark:
-        strength /= np.sqrt(np.maximum(paper, 0.1))
+        sharp /= np.sqrt(np.maximum(paper, 0.1))
+    strength = ndimage.gaussian_filter(sharp, 0.7)
     low, middle = np.percentile(strength[::3, ::3], (10, 50))
     threshold = max(CONTRAST, middle + 5 * (middle - low))
     if ruled:
-        strength[_rules(strength > threshold)] = 0
+        rules = _rules(strength > threshold)
+        strength[rules] = sharp[rules] = 0
     labels, count = ndimage.label(strength > threshold, np.ones((3, 3)))
     if not count:
-        return Ink(strength, labels, [])
+        return Ink(sharp, labels, [])
     peaks = np.zeros(count + 1, np.float32)
     np.maximum.at(peaks, labels[labels > 0], strength[labels > 0])
     peaks[0] = np.inf
     labels, count = ndimage.label(strength > 0.45 * peaks[labels], np.ones((3, 3)))
-    return Ink(strength, labels, _parts(picture, paper, strength, labels, count))
+    return Ink(sharp, labels, _parts(picture, paper, strength, labels, count))
 
 
 def _rules(ink: np.ndarray) -> np.ndarray:
@@ -215,6 +218,8 @@ def _horizontal_rules(ink: np.ndarray) -> np.ndarray:
     small = small.reshape(rows, step, columns, step).any(axis=(1, 3))
     thin = max(5, round(0.02 * max(small.shape)))
     small &= ~ndimage.binary_opening(small, np.ones((thin, 1)))
+    # What crosses a line leaves a gap in it.
+    small = ndimage.binary_closing(small, np.ones((1, 2 * thin + 1)))
     long = max(3, columns // 3)
     found = np.zeros_like(small)
     across = np.arange(columns)
@@ -280,11 +285,18 @@ def _parts(
                 float(np.median(strength[box][mask])),
                 light,
                 float(np.mean(picture[box][rim] > middle)) if rim.any() else 0,
+                _holes(mask, 0.01 * size**2),
                 size < 0.6 * min(labels.shape)
                 and _contact(labels, label, rows, columns) > 0.5 * size,
             )
         )
     return parts
+
+
+def _holes(mask: np.ndarray, area: float) -> int:
+    """Return how many holes of more than `area` pixels a part has."""
+    labels, _ = ndimage.label(np.pad(~mask, 1, constant_values=True))
+    return int(np.sum(np.bincount(labels.ravel())[2:] > area))  # 0 is ink, 1 outside
 
 
 def _contact(labels: np.ndarray, label: int, rows: slice, columns: slice) -> int:
@@ -299,9 +311,10 @@ def _digit_like(parts: Sequence[Part]) -> list[Part]:
         part
         for part in parts
         if part.size >= SMALLEST
-        and part.thickest < 0.6 * part.size
-        and (part.thickest < 0.8 * part.width or part.height > 1.8 * part.width)
-        and part.thickest < 0.8 * part.height
+        and part.holes <= 3
+        and part.thickest < 0.65 * part.size
+        and (part.thickest < 0.9 * part.width or part.height > 1.8 * part.width)
+        and part.thickest < 0.9 * part.height
         and not part.at_frame
         and part.area < 0.8 * part.height * part.width + 0.3 * part.size * part.stroke
         and part.width < 6 * part.height
@@ -370,6 +383,7 @@ def _is_digit(group: Sequence[Part], typical: float) -> bool:
     return (
         height >= SMALLEST
         and height > 0.4 * typical
+        and max(part.size for part in group) > 0.5 * height
         and not (width > 2.2 * height and height < 0.7 * typical)
     )
 
