@@ -332,7 +332,7 @@ def _digit_like(parts: Sequence[Part]) -> list[Part]:
     return [
         part
         for part in parts
-        if part.contrast > 0.5 * ink and (part in bodies or part.size < SMALLEST * 3)
+        if part.contrast > 0.4 * ink and (part in bodies or part.size < SMALLEST * 3)
     ]
 
 
@@ -383,7 +383,7 @@ def _is_digit(group: Sequence[Part], typical: float) -> bool:
     return (
         height >= SMALLEST
         and height > 0.4 * typical
-        and max(part.size for part in group) > 0.5 * height
+        and max(part.height for part in group) > 0.4 * height
         and not (width > 2.2 * height and height < 0.7 * typical)
     )
 
@@ -529,7 +529,7 @@ def _resized(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def _centred(image: np.ndarray) -> np.ndarray:
-    """Return (28, 28) with the centre of mass in the middle."""
+    """Return (28, 28) with the centre of mass at pixel (14, 14), as MNIST has it."""
     y, x = ndimage.center_of_mass(image)
-    shift = np.round([13.5 - y, 13.5 - x]).astype(int)
+    shift = np.round([14 - y, 14 - x]).astype(int)
     return ndimage.shift(image, shift, order=0).astype(np.float32)
