@@ -168,8 +168,7 @@ def _read_as(
     """Return the ink and its parts by digit if ink is `dark`, or else light."""
     picture = grey if dark else 1 - grey
     ink = _ink(picture, _paper(picture, size | 1), dark, ruled)
-    parts = _digit_like(ink.parts)
-    return ink, _grouped(parts, ink.labels)
+    return ink, _grouped(ink.parts, ink.labels)
 
 
 def _paper_is_light(grey: np.ndarray, size: int) -> float:
@@ -305,35 +304,20 @@ def _contact(labels: np.ndarray, label: int, rows: slice, columns: slice) -> int
     return max(int(np.sum(side == label)) for side in sides)
 
 
-def _digit_like(parts: Sequence[Part]) -> list[Part]:
-    """Return the parts that can be strokes of digits."""
-    bodies = [
-        part
-        for part in parts
-        if part.size >= SMALLEST
+def _looks_like_a_digit(part: Part) -> bool:
+    """Whether a part alone can be a digit: of strokes, not too long, on paper."""
+    return (
+        part.size >= SMALLEST
         and part.holes <= 3
         and part.thickest < 0.65 * part.size
         and (part.thickest < 0.9 * part.width or part.height > 1.8 * part.width)
         and part.thickest < 0.9 * part.height
-        and not part.at_frame
         and part.area < 0.8 * part.height * part.width + 0.3 * part.size * part.stroke
         and part.width < 6 * part.height
         and part.height < 15 * part.width
         and part.surrounded > 0.75
-    ]
-    if not bodies:
-        return []
-    light = 0.45 * max(part.paper for part in bodies)
-    bodies = [part for part in bodies if part.paper > light]
-    weights = [
-        part.size * part.contrast * (part.width < 1.6 * part.height) for part in bodies
-    ]
-    ink = _weighted_median([part.contrast for part in bodies], weights)
-    return [
-        part
-        for part in parts
-        if part.contrast > 0.4 * ink and (part in bodies or part.size < SMALLEST * 3)
-    ]
+        and not part.at_frame
+    )
 
 
 def _weighted_median(values: Sequence[float], weights: Sequence[float]) -> float:
@@ -354,27 +338,44 @@ def _bounds(group: Sequence[Part]) -> Box:
 
 
 def _grouped(parts: Sequence[Part], labels: np.ndarray) -> list[list[Part]]:
-    """Return the parts by digit; specks and dashes are left out."""
-    if not parts:
+    """Return the parts by digit; specks, dashes and what is paler are left out."""
+    bodies = [part for part in parts if _looks_like_a_digit(part)]
+    if not bodies:
         return []
-    typical = _weighted_median(
-        [part.height for part in parts],
-        [part.size**2 * (part.width < 1.6 * part.height) + 1e-6 for part in parts],
-    )
-    groups = [[part] for part in sorted(parts, key=lambda part: -part.area)]
-    merged = True
-    while merged:
-        merged = False
-        for index, group in enumerate(groups):
-            for other in groups[index + 1 :]:
-                if _belong_together(group, other, typical, labels):
-                    group += other
-                    groups = [kept for kept in groups if kept is not other]
-                    merged = True
-                    break
-            if merged:
+    light = 0.45 * max(part.paper for part in bodies)
+    bodies = [part for part in bodies if part.paper > light]
+    upright = np.array([part.width < 1.6 * part.height for part in bodies]) + 1e-6
+    sizes = np.array([part.size for part in bodies])
+    contrasts = [part.contrast for part in bodies]
+    dark = 0.4 * _weighted_median(contrasts, sizes * contrasts * upright)
+    bodies = [part for part in bodies if part.contrast > dark]
+    heights = [part.height for part in bodies]
+    sizes = np.array([part.size for part in bodies])
+    upright = np.array([part.width < 1.6 * part.height for part in bodies]) + 1e-6
+    typical = _weighted_median(heights, sizes**2 * upright)
+    whole = {part.label for part in bodies}
+    pieces = [
+        part
+        for part in parts
+        if part.label not in whole
+        and part.contrast > dark
+        and part.paper > light
+        and part.size < typical
+        and not part.at_frame
+    ]
+    groups: list[list[Part]] = []
+    for part in sorted(bodies + pieces, key=lambda part: -part.area):
+        for group in groups:
+            if _belong_together(group, [part], typical, labels):
+                group.append(part)
                 break
-    return [group for group in groups if _is_digit(group, typical)]
+        else:
+            groups.append([part])
+    return [
+        group
+        for group in groups
+        if _is_digit(group, typical) and any(part.label in whole for part in group)
+    ]
 
 
 def _is_digit(group: Sequence[Part], typical: float) -> bool:
