@@ -197,7 +197,10 @@ def _ink(picture: np.ndarray, paper: np.ndarray, dark: bool, ruled: bool) -> Ink
     np.maximum.at(peaks, labels[labels > 0], strength[labels > 0])
     peaks[0] = np.inf
     labels, count = ndimage.label(strength > 0.45 * peaks[labels], np.ones((3, 3)))
-    return Ink(sharp, labels, _parts(picture, paper, strength, labels, count))
+    parts = _parts(picture, paper, strength, labels, count)
+    if (cut := _cut_pairs(labels, parts, count)) > count:
+        parts = _parts(picture, paper, strength, labels, cut)
+    return Ink(sharp, labels, parts)
 
 
 def _rules(ink: np.ndarray) -> np.ndarray:
@@ -243,6 +246,33 @@ def _horizontal_rules(ink: np.ndarray) -> np.ndarray:
     thick = int(np.ceil(lines.sum() / max(1, ends.sum()) * 1.3)) + 1
     crossing = ndimage.binary_opening(ink, np.ones((thick + 1, 1)))
     return ndimage.binary_dilation(lines & ~crossing, np.ones((3, 1))) & ~crossing
+
+
+def _cut_pairs(labels: np.ndarray, parts: Sequence[Part], count: int) -> int:
+    """Cut two digits that touch apart, in `labels`; return how many labels there are.
+
+    They are wider than a digit, and somewhere in the middle a single stroke joins a
+    left and a right half that are about as high as the whole.
+    """
+    for part in parts:
+        if not 1.3 * part.height < part.width < 2.6 * part.height or part.height < 16:
+            continue
+        window = labels[part.top : part.bottom, part.left : part.right]
+        mask = window == part.label
+        across = mask.sum(axis=0)
+        first = 3 * part.width // 10
+        cut = first + int(np.argmin(across[first : part.width - first]))
+        rows = np.flatnonzero(mask[:, cut])
+        halves = mask[:, :cut].any(axis=1).sum(), mask[:, cut + 1 :].any(axis=1).sum()
+        if (
+            len(rows)
+            and np.ptp(rows) < 2 * part.stroke
+            and (min(halves) > 0.75 * part.height)
+        ):
+            count += 1
+            window[:, cut][mask[:, cut]] = 0
+            window[:, cut + 1 :][mask[:, cut + 1 :]] = count
+    return count
 
 
 def _parts(

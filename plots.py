@@ -135,13 +135,16 @@ def predictions(
     right.spines[["top", "right"]].set_visible(False)
 
 
-def reading(image: Image.Image, digits: Sequence[Reading], unsure: float) -> Figure:
+def reading(
+    image: Image.Image, digits: Sequence[Reading], unsure: float, title: str
+) -> Figure:
     """Return a picture with its digits boxed, and below it what the network saw.
 
     Args:
         image: the picture.
         digits: what was read in it, one at least.
         unsure: probability under which an answer is marked.
+        title: what was read.
     """
     columns = min(len(digits), 10)
     rows = -(-len(digits) // columns)
@@ -149,6 +152,7 @@ def reading(image: Image.Image, digits: Sequence[Reading], unsure: float) -> Fig
     height = min(8.0, max(2.0, width * image.height / image.width))
     figure = Figure(figsize=(width, height + 1.1 * rows), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=(height, 1.1 * rows))
+    figure.suptitle(title, fontsize=11)
     page = top.subplots()
     page.set_axis_off()
     scale = min(1, 1500 / max(image.size))

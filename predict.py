@@ -139,12 +139,10 @@ def print_predictions(
         print("  ".join(f"{digit}: {p:.4f}" for digit, p in enumerate(row)))
 
 
-def print_reading(file: str, lines: list[list[pictures.Reading]]) -> None:
-    """Print the digits of a picture, and a row of probabilities for each line."""
+def heading(file: str, lines: list[list[pictures.Reading]]) -> str:
+    """Return what was read in a file."""
     text = "|".join("".join(str(one.digit) for one in line) for line in lines)
-    print(f"{file}: {text or 'no digit found'}")
-    for line in lines:
-        print("  ".join(map(with_probability, line)))
+    return f"{file}: {text or 'no digit found'}"
 
 
 def with_probability(one: pictures.Reading) -> str:
@@ -198,14 +196,16 @@ def read_pictures(
             stem = "stdin" if file == "-" else Path(file).stem
             names.append(stem)
             again = f"-{names.count(stem)}" if names.count(stem) > 1 else ""
-            figure = plots.reading(
-                image, [one for line in lines for one in line], UNSURE
-            )
+            found = [one for line in lines for one in line]
+            title = heading(Path(file).name, lines)
+            figure = plots.reading(image, found, UNSURE, title)
             written = plots.save(figure, save_dir / f"{stem}-read{again}.png")
         if as_json:
             print(reading_as_json(file, lines, written), flush=True)
             continue
-        print_reading(file, lines)
+        print(heading(file, lines))
+        for line in lines:
+            print("  ".join(map(with_probability, line)))
         if written:
             print(f"wrote {written}", flush=True)
     if failed:

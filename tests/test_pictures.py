@@ -191,6 +191,12 @@ def test_two_strokes_of_a_digit_are_one_digit(network: DrawnDigits) -> None:
     assert read(draw([[5, 5]], pen=6), network) == ["55"]
 
 
+def test_two_digits_that_touch_are_two(network: DrawnDigits) -> None:
+    page = draw([[7, 0]])
+    ImageDraw.Draw(page).line([(85, 120), (160, 91)], fill=0, width=9)
+    assert len(find_digits.find_digits(page)) == 2
+
+
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:
     data = io.BytesIO()
     image.save(data, kind, **options)
@@ -332,17 +338,14 @@ def test_pictures_of_one_name_are_annotated_apart(
     assert len({line for line in out.splitlines() if "wrote" in line}) == 2
 
 
-def test_an_unsure_answer_is_marked_with_the_runner_up(
-    capsys: pytest.CaptureFixture,
-) -> None:
+def test_an_unsure_answer_is_marked_with_the_runner_up() -> None:
     probabilities = np.full(10, 0.02, np.float32)
     probabilities[[7, 1]] = 0.45, 0.39
     unsure = pictures.Reading(
         (1, 2, 9, 12), np.zeros((28, 28), np.float32), probabilities
     )
-    predict.print_reading("page.png", [[unsure]])
-    assert capsys.readouterr().out == "page.png: 7\n7?: 0.4500 (or 1: 0.3900)\n"
-    figure = plots.reading(Image.new("L", (40, 30)), [unsure], 0.5)
+    assert predict.with_probability(unsure) == "7?: 0.4500 (or 1: 0.3900)"
+    figure = plots.reading(Image.new("L", (40, 30)), [unsure], 0.5, "7")
     texts = [
         text.get_text() for axes in figure.findobj(plots.Axes) for text in axes.texts
     ]
