@@ -27,7 +27,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-WORKING = 2000  # pixels of the longer side at which digits are looked for, at most
+WORKING = 1600  # pixels of the longer side at which digits are looked for, at most
 ENLARGED = 300  # and at least, so that a native 28x28 picture has strokes to measure
 CONTRAST = 0.08  # of ink against paper at least; black on white is 1
 SMALLEST = 8  # pixels of a digit's longer side in the working copy
