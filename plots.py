@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -11,6 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from pictures import Reading
 
 # Okabe and Ito's colours, told apart with any kind of colour vision.
 BLUE, ORANGE, SKY = "#0072B2", "#D55E00", "#56B4E9"
@@ -259,3 +265,51 @@ def _calibration(
     axes.axline((0, 0), slope=1, color="black", ls=":")
     axes.set(xlabel=f"confidence (calibration error {error:.4f})", ylabel="")
     axes.legend(**ABOVE)
+
+
+def reading(
+    image: "Image.Image", digits: "Sequence[Reading]", unsure: float, title: str
+) -> Figure:
+    """Return a picture with its digits boxed, and below it what the network saw.
+
+    Args:
+        image: the picture.
+        digits: what was read in it, one at least.
+        unsure: probability under which an answer is marked.
+        title: what was read.
+    """
+    columns = min(len(digits), 10)
+    rows = -(-len(digits) // columns)
+    width = 8.0
+    height = min(8.0, max(2.0, width * image.height / image.width))
+    figure = Figure(figsize=(width, height + 1.1 * rows), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=(height, 1.1 * rows))
+    figure.suptitle(title, fontsize=11)
+    page = top.subplots()
+    page.set_axis_off()
+    scale = min(1, 1500 / max(image.size))
+    size = [max(1, round(side * scale)) for side in image.size]
+    small = image.convert("RGB").resize(size, reducing_gap=2)
+    page.imshow(small, extent=(0, image.width, image.height, 0))
+    grid = bottom.subplots(rows, max(columns, 6), squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    places = (axes for row in grid for axes in row[:columns])
+    for digit, axes in zip(digits, places, strict=False):
+        left, upper, right, lower = digit.box
+        sure = digit.probability >= unsure
+        colour = BLUE if sure else ORANGE
+        box = (left, upper), right - left, lower - upper
+        page.add_patch(Rectangle(*box, fill=False, edgecolor=colour, linewidth=1.2))
+        answer = f"{digit.digit}" if sure else f"{digit.digit}?"
+        page.text(
+            left,
+            upper,
+            f"{answer} {digit.probability:.2f}",
+            color="white",
+            fontsize=8 if len(digits) < 20 else 6,
+            verticalalignment="bottom",
+            bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.8},
+        )
+        _draw_digit(axes, digit.image, f"{answer} {digit.probability:.2f}", not sure)
+    return figure

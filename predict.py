@@ -1,13 +1,18 @@
-"""Classify test images with the network that train.py saved.
+"""Classify test images, or digits in pictures, with the network that train.py saved.
 
     python predict.py --index 1
 
 prints ``predict=2, correct=2`` with the probability of each digit, and shows both.
 
+    python predict.py --image photo.jpg
+
+prints the digits that are written in a picture, and writes it with a box around each.
+
 From another script: ``predict.restore(save_dir).probabilities(images)``.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +141,7 @@ def print_predictions(
 
 
 def main() -> None:
-    """Classify the test images that were asked for."""
+    """Classify the test images or read the pictures that were asked for."""
     parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
@@ -152,12 +157,29 @@ def main() -> None:
         metavar="N",
         help="labels and predictions of the first N test images, side by side",
     )
+    which.add_argument(
+        "--image",
+        nargs="+",
+        metavar="FILE",
+        help='pictures of handwritten digits; "-" is standard input',
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="with --image: one object a line"
+    )
     parser.add_argument(
         "--save_dir", type=Path, default=input_data.ROOT / train.SAVE_DIR
     )
     parser.add_argument("--data_dir", type=Path, help="default: as at training")
     args = parser.parse_args()
+    if args.json and not args.image:
+        parser.error("--json goes with --image")
     network = restore(args.save_dir)
+    if args.image:
+        import pictures  # and scipy, which test images do not need
+
+        if not pictures.read_files(args.image, network, args.save_dir, args.json):
+            sys.exit(1)
+        return
     _, test = test_images(network.config, args.data_dir)
     chosen = [index for numbers in args.index for index in numbers]
     if args.first:

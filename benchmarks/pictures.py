@@ -1,0 +1,249 @@
+"""Read 200 generated sheets of MNIST test digits, whose right answer is known.
+
+    python benchmarks/pictures.py --data_dir data
+
+It prints a table by difficulty and the time that a 12-megapixel photo takes, and writes
+both to benchmarks/results/pictures.md. A minute on two cores.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # a script sees its own folder first
+
+import cli  # noqa: E402
+import input_data  # noqa: E402
+import pictures  # noqa: E402
+import predict  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results"
+SEED = 1  # of the sheets
+SHEETS = 40  # of each difficulty
+LEVELS = {
+    "plain: black on white, 40 to 120 px": "",
+    "photo: uneven light, shadow, noise, blur": "photo",
+    "paper: ruled or squared, blue or black ink": "paper ink",
+    "size: 15 to 30 or 150 to 300 px": "size",
+    "all of it, either polarity": "photo paper ink size polarity",
+}
+
+
+class Sheet(NamedTuple):
+    """A generated picture and what is written on it."""
+
+    image: Image.Image
+    lines: list[str]  # digits by line of text
+    centres: list[tuple[float, float]]  # of the digits, x and y in pixels
+
+
+def digit_height(rng: np.random.Generator, level: str) -> int:
+    """Return the height of a sheet's digits in pixels."""
+    if "size" not in level:
+        return int(rng.integers(40, 121))
+    return int(rng.integers(15, 31) if rng.random() < 0.5 else rng.integers(150, 301))
+
+
+def stamp(digit: np.ndarray, height: int) -> np.ndarray:
+    """Return a 28x28 digit's ink, cropped, its longer side `height` pixels."""
+    rows, columns = np.nonzero(digit.max(axis=1))[0], np.nonzero(digit.max(axis=0))[0]
+    cropped = digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    scale = height / max(cropped.shape)
+    size = tuple(max(1, round(side * scale)) for side in cropped.shape[::-1])
+    large = np.asarray(Image.fromarray(np.pad(cropped, 1)).resize(size, Image.BICUBIC))
+    sharpness = max(1, scale / 2)  # a pen's edge does not get softer with its size
+    return np.clip(0.5 + (large - 0.5) * sharpness, 0, 1)
+
+
+def write(
+    rng: np.random.Generator, digits: np.ndarray, labels: np.ndarray, height: int
+) -> tuple[np.ndarray, list[str], list[tuple[float, float]]]:
+    """Return a sheet's ink, float32 (h, w) in [0, 1], its lines and digits' centres."""
+    lines = int(rng.integers(1, 5))
+    across = int(rng.integers(1, min(10, 2600 // height) + 1))
+    pitch = int(1.6 * height)
+    ink = np.zeros(
+        (pitch * lines + height, (across + 1) * int(1.45 * height)), np.float32
+    )
+    written, centres = [], []
+    for line in range(lines):
+        x = height * rng.uniform(0.3, 0.8)
+        text = ""
+        for _ in range(int(rng.integers(max(1, across - 3), across + 1))):
+            chosen = rng.integers(len(digits))
+            one = stamp(digits[chosen], round(height * rng.uniform(0.85, 1.05)))
+            bottom = (
+                height // 2 + line * pitch + height + height * rng.uniform(-0.06, 0.06)
+            )
+            top, left = int(bottom) - one.shape[0], int(x)
+            place = ink[top : top + one.shape[0], left : left + one.shape[1]]
+            np.maximum(place, one[:, : place.shape[1]], out=place)
+            centres.append((left + one.shape[1] / 2, top + one.shape[0] / 2))
+            x += one.shape[1] + height * rng.uniform(0.15, 0.5)
+            text += str(labels[chosen])
+        written.append(text)
+    return ink, written, centres
+
+
+def rules(rng: np.random.Generator, shape: tuple[int, int], height: int) -> np.ndarray:
+    """Return the printed lines of a page, float32 (h, w): how dark they are."""
+    printed = np.zeros(shape, np.float32)
+    thick = max(1, height // 40)
+    darkness = rng.uniform(0.15, 0.4)
+    squared = rng.random() < 0.5
+    pitch = int(1.6 * height) if not squared else max(8, int(0.6 * height))
+    for offset in range(thick):
+        printed[(3 * height) // 2 % pitch + offset :: pitch] = darkness
+        if squared:
+            printed[:, offset::pitch] = darkness
+    return printed
+
+
+def light(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Return the light on a page, float32 (h, w): a gradient and a shadow."""
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    y, x = y / shape[0] - 0.5, x / shape[1] - 0.5
+    angle, edge = rng.uniform(0, 2 * np.pi, 2)
+    ramp = 1 - rng.uniform(0, 0.5) * (
+        0.5 + 0.7 * (x * np.cos(angle) + y * np.sin(angle))
+    )
+    side = x * np.cos(edge) + y * np.sin(edge) + rng.uniform(-0.3, 0.3)
+    shadow = 1 - rng.uniform(0, 0.5) / (1 + np.exp(-side * rng.uniform(10, 80)))
+    return ramp * shadow
+
+
+def sheet(
+    rng: np.random.Generator, digits: np.ndarray, labels: np.ndarray, level: str
+) -> Sheet:
+    """Return a generated sheet.
+
+    Args:
+        rng: what the sheet is drawn with.
+        digits: float32 array of shape (n, 28, 28), values in [0, 1], ink is 1.
+        labels: int array of shape (n,).
+        level: words of LEVELS, what makes it difficult.
+    """
+    height = digit_height(rng, level)
+    ink, lines, centres = write(rng, digits, labels, height)
+    angle = rng.uniform(-5, 5)
+    pen = np.float32(rng.uniform(0, 0.25, 3))
+    if "ink" in level and rng.random() < 0.5:
+        pen = np.float32([0.1, 0.2, 0.7])  # blue
+    page = np.ones((*ink.shape, 3), np.float32)
+    if "paper" in level:
+        tint = np.float32([1, 0.7, 0.5] if rng.random() < 0.5 else [1, 1, 1])
+        page -= rules(rng, ink.shape, height)[..., None] * tint
+    page = page * (1 - ink[..., None]) + pen * ink[..., None]
+    before = np.array(page.shape[1::-1]) / 2
+    page = ndimage.rotate(page, angle, order=1, cval=1)
+    after = np.array(page.shape[1::-1]) / 2
+    sine, cosine = np.sin(np.radians(angle)), np.cos(np.radians(angle))
+    turn = np.array([[cosine, sine], [-sine, cosine]])  # of (x, y), y downwards
+    centres = [tuple(turn @ (centre - before) + after) for centre in centres]
+    if "polarity" in level and rng.random() < 0.5:
+        page = 1 - page * 0.9
+    if "photo" in level:
+        page *= light(rng, page.shape[:2])[..., None]
+        blur = rng.uniform(0, height / 40)
+        page = ndimage.gaussian_filter(page, (blur, blur, 0))
+        page += rng.normal(0, rng.uniform(0.005, 0.04), page.shape)
+    pixels = (np.clip(page, 0, 1) * 255).round().astype(np.uint8)
+    return Sheet(Image.fromarray(pixels), lines, centres)
+
+
+def found_and_right(
+    made: Sheet, lines: list[list[pictures.Reading]]
+) -> tuple[int, int]:
+    """Return how many digits have a box to themselves, and of these a right answer."""
+    read = [one for line in lines for one in line]
+    boxes = np.array([one.box for one in read]).reshape(-1, 4)
+    centres = np.array(made.centres)
+    inside = (centres[:, None] > boxes[:, :2]) & (centres[:, None] < boxes[:, 2:])
+    inside = inside.all(axis=2)  # digits, boxes
+    inside &= inside.sum(axis=0) == 1
+    texts = "".join(made.lines)
+    right = sum(
+        any(read[box].digit == int(digit) for box in np.flatnonzero(row))
+        for digit, row in zip(texts, inside, strict=True)
+    )
+    return int(inside.any(axis=1).sum()), right
+
+
+def photo(
+    rng: np.random.Generator, digits: np.ndarray, labels: np.ndarray
+) -> Image.Image:
+    """Return a sheet as a photo of 4000 x 3000 pixels."""
+    made = sheet(rng, digits, labels, "photo paper ink")
+    return made.image.resize((4000, 3000), Image.BICUBIC)
+
+
+def seconds_of_photo(network: predict.Classifier, image: Image.Image) -> float:
+    """Return the median time of opening and reading a photo, of five."""
+    times = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "photo.jpg"
+        image.save(path, quality=90)
+        for _ in range(5):
+            start = time.perf_counter()
+            pictures.read(pictures.open_picture(str(path)), network)
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def main() -> None:
+    """Read the sheets; print the table and write it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
+    parser.add_argument("--save_dir", type=Path, default=ROOT / "save_model")
+    args = parser.parse_args()
+    network = predict.restore(args.save_dir)
+    test = input_data.load_test("mnist", args.data_dir)
+    digits, labels = test.images.reshape(-1, 28, 28), test.labels
+    table = [
+        "| sheets | whole sheets right | digits right | digits found |",
+        "|---|---|---|---|",
+    ]
+    total = np.zeros(5, int)
+    for index, (name, level) in enumerate(LEVELS.items()):
+        count = np.zeros(5, int)  # sheets, right; digits, right, found
+        for number in range(SHEETS):
+            rng = np.random.default_rng([SEED, index, number])
+            made = sheet(rng, digits, labels, level)
+            lines = pictures.read(made.image, network)
+            texts = ["".join(str(one.digit) for one in line) for line in lines]
+            found, right = found_and_right(made, lines)
+            count += 1, texts == made.lines, len(made.centres), right, found
+        table.append(row(name, count))
+        print(table[-1], flush=True)
+        total += count
+    table.append(row("all", total))
+    print(table[-1])
+    image = photo(np.random.default_rng(SEED), digits, labels)
+    seconds = seconds_of_photo(network, image)
+    table += ["", f"A photo of 12 megapixels is opened and read in {seconds:.1f} s."]
+    print(table[-1])
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "pictures.md").write_text("\n".join(table) + "\n")
+
+
+def row(name: str, count: np.ndarray) -> str:
+    """Return a row of the table."""
+    sheets, whole, digits, right, found = map(int, count)
+    return (
+        f"| {name} | {whole}/{sheets} ({whole / sheets:.0%}) "
+        f"| {right}/{digits} ({right / digits:.1%}) "
+        f"| {found}/{digits} ({found / digits:.1%}) |"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main, input_data.DataError)
