@@ -140,8 +140,8 @@ def print_predictions(
         print("  ".join(f"{digit}: {p:.4f}" for digit, p in enumerate(row)))
 
 
-def main() -> None:
-    """Classify the test images or read the pictures that were asked for."""
+def read_arguments() -> argparse.Namespace:
+    """Return what the command line asks for."""
     parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
@@ -173,6 +173,12 @@ def main() -> None:
     args = parser.parse_args()
     if args.json and not args.image:
         parser.error("--json goes with --image")
+    return args
+
+
+def main() -> None:
+    """Classify the test images or read the pictures that were asked for."""
+    args = read_arguments()
     network = restore(args.save_dir)
     if args.image:
         import pictures  # and scipy, which test images do not need

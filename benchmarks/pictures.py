@@ -8,7 +8,6 @@ both to benchmarks/results/pictures.md. A minute on two cores.
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,17 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from runner import RESULTS, ROOT
 from scipy import ndimage
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # a script sees its own folder first
+import cli
+import input_data
+import pictures
+import predict
 
-import cli  # noqa: E402
-import input_data  # noqa: E402
-import pictures  # noqa: E402
-import predict  # noqa: E402
-
-RESULTS = ROOT / "benchmarks" / "results"
 SEED = 1  # of the sheets
 SHEETS = 40  # of each difficulty
 LEVELS = {
@@ -206,7 +202,7 @@ def main() -> None:
     parser.add_argument("--save_dir", type=Path, default=ROOT / "save_model")
     args = parser.parse_args()
     network = predict.restore(args.save_dir)
-    test = input_data.load_test("mnist", args.data_dir)
+    _, test = input_data.load_test("mnist", args.data_dir)
     digits, labels = test.images.reshape(-1, 28, 28), test.labels
     table = [
         "| sheets | whole sheets right | digits right | digits found |",
