@@ -27,8 +27,13 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-WORKING = 1600  # pixels of the longer side at which digits are looked for, at most
-ENLARGED = 300  # and at least, so that a native 28x28 picture has strokes to measure
+# Pixels of the longer side at which digits are looked for: at most the first, and where
+# they are SMALL then, or none are found, the second.
+WORKING = (1600, 4000)
+SMALL = 20  # pixels of height
+ENLARGED = (
+    300  # at least so many, so that a native 28x28 picture has strokes to measure
+)
 CONTRAST = 0.08  # of ink against paper at least; black on white is 1
 SMALLEST = 8  # pixels of a digit's longer side in the working copy
 # Of a digit's 20 pixels; the 10th and 90th percentile of MNIST's training images.
@@ -52,7 +57,7 @@ class Part(NamedTuple):
     contrast: float
     paper: float  # how light it is behind
     surrounded: float  # share of the rim that is paper
-    holes: int  # big ones
+    holes: int  # but for tiny ones
     at_frame: bool  # whether it lies along the picture's frame, and is small
 
     @property
@@ -94,10 +99,14 @@ def find_digits(image: Image.Image) -> list[Digit]:
 
 def find_lines(image: Image.Image) -> list[list[Digit]]:
     """Return the same digits by line of text."""
-    factor = max(1, ENLARGED / max(image.size)) * min(1, WORKING / max(image.size))
-    size = tuple(max(1, round(side * factor)) for side in image.size)
-    grey = _grey(image.resize(size, Image.BICUBIC, reducing_gap=2))
-    found, groups = _read(grey)
+    for working in WORKING:
+        factor = np.clip(1, ENLARGED / max(image.size), working / max(image.size))
+        size = tuple(max(1, round(side * factor)) for side in image.size)
+        grey = _grey(image.resize(size, Image.BICUBIC, reducing_gap=2))
+        found, groups = _read(grey)
+        heights = [bottom - top for top, _, bottom, _ in map(_bounds, groups)]
+        if factor >= 1 or (groups and np.median(heights) >= SMALL):
+            break
     return [
         [
             (
@@ -160,7 +169,11 @@ def _read(grey: np.ndarray) -> tuple[Ink, list[list[Part]]]:
         for width in (0.5, 0.2, 0.08)
         if (share > 0.2 if dark else share < 0.8)
     ]
-    scores = [_likeness(_read_as(small, *way, ruled=False)) for way in tried]
+    # A narrower window takes thick strokes apart, so it must be clearly better.
+    scores = [
+        _likeness(_read_as(small, *way, ruled=False)) * (way[0] / tried[0][0]) ** 0.08
+        for way in tried
+    ]
     size, dark = tried[int(np.argmax(scores))]
     return _read_as(grey, size * step, dark)
 
@@ -232,9 +245,9 @@ def _horizontal_rules(ink: np.ndarray) -> np.ndarray:
     small = ink[: rows * step, : columns * step]
     small = small.reshape(rows, step, columns, step).any(axis=(1, 3))
     thin = max(5, round(0.02 * max(small.shape)))
-    small &= ~ndimage.binary_opening(small, np.ones((thin, 1)))
+    flat = small & ~ndimage.binary_opening(small, np.ones((thin, 1)))
     # What crosses a line leaves a gap in it.
-    small = ndimage.binary_closing(small, np.ones((1, 2 * thin + 1)))
+    flat = ndimage.binary_closing(flat, np.ones((1, 2 * thin + 1)))
     long = max(3, columns // 3)
     found = np.zeros_like(small)
     across = np.arange(columns)
@@ -242,9 +255,13 @@ def _horizontal_rules(ink: np.ndarray) -> np.ndarray:
         shift = np.round(slope * (across - columns / 2)).astype(int)
         index = np.arange(rows)[:, None] + shift
         outside = (index < 0) | (index >= rows)
-        sheared = small[np.clip(index, 0, rows - 1), across] & ~outside
-        filled = ndimage.uniform_filter1d(sheared.astype(np.float32), long, axis=1)
-        runs = ndimage.maximum_filter1d(filled > 0.85, long, axis=1) & sheared
+        index = np.clip(index, 0, rows - 1)
+        sheared = flat[index, across] & ~outside
+        # Digits in a row have more gaps than a line has.
+        straight = (_share(sheared, long) > 0.85) & (
+            _share(small[index, across], long) > 0.7
+        )
+        runs = ndimage.maximum_filter1d(straight, long, axis=1) & sheared
         found[index[runs], np.broadcast_to(across, index.shape)[runs]] = True
     labels, count = ndimage.label(found, np.ones((3, 3)))
     widths = [box[1].stop - box[1].start for box in ndimage.find_objects(labels)]
@@ -261,6 +278,11 @@ def _horizontal_rules(ink: np.ndarray) -> np.ndarray:
     return ndimage.binary_dilation(lines & ~crossing, np.ones((3, 1))) & ~crossing
 
 
+def _share(ink: np.ndarray, long: int) -> np.ndarray:
+    """Return the share of ink in the `long` pixels around each one along its row."""
+    return ndimage.uniform_filter1d(ink.astype(np.float32), long, axis=1)
+
+
 def _cut_pairs(labels: np.ndarray, parts: Sequence[Part], count: int) -> int:
     """Cut two digits that touch apart, in `labels`; return how many labels there are.
 
@@ -275,7 +297,7 @@ def _cut_pairs(labels: np.ndarray, parts: Sequence[Part], count: int) -> int:
         across = mask.sum(axis=0)
         first = 3 * part.width // 10
         cut = first + int(np.argmin(across[first : part.width - first]))
-        rows = np.flatnonzero(mask[:, cut])
+        rows = np.flatnonzero(ndimage.binary_fill_holes(mask)[:, cut])
         halves = mask[:, :cut].any(axis=1).sum(), mask[:, cut + 1 :].any(axis=1).sum()
         if (
             len(rows)
@@ -327,7 +349,7 @@ def _parts(
                 float(np.median(strength[box][mask])),
                 light,
                 float(np.mean(picture[box][rim] > middle)) if rim.any() else 0,
-                _holes(mask, 0.01 * size**2),
+                _holes(mask, 0.003 * size**2),
                 size < 0.6 * min(labels.shape)
                 and _contact(labels, label, rows, columns) > 0.5 * size,
             )
@@ -351,7 +373,7 @@ def _looks_like_a_digit(part: Part) -> bool:
     """Whether a part alone can be a digit: of strokes, not too long, on paper."""
     return (
         part.size >= SMALLEST
-        and part.holes <= 3
+        and part.holes <= 4
         and part.thickest < 0.65 * part.size
         and (part.thickest < 0.9 * part.width or part.height > 1.8 * part.width)
         and part.thickest < 0.9 * part.height
@@ -385,7 +407,7 @@ def _grouped(parts: Sequence[Part], labels: np.ndarray) -> list[list[Part]]:
     bodies = [part for part in parts if _looks_like_a_digit(part)]
     if not bodies:
         return []
-    light = 0.45 * max(part.paper for part in bodies)
+    light = 0.33 * max(part.paper for part in bodies)
     bodies = [part for part in bodies if part.paper > light]
     upright = np.array([part.width < 1.6 * part.height for part in bodies]) + 1e-6
     sizes = np.array([part.size for part in bodies])
