@@ -93,9 +93,7 @@ def predict_image(
         flags = ("--save_dir", tmp_path / "save", "--image", *flags)
         monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, flags)])
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(SystemExit) as stopped:
-            cli.run(predict.main)
-        return stopped.value.code, *capsys.readouterr()
+        return cli.status(predict.main), *capsys.readouterr()
 
     return run
 
@@ -113,6 +111,23 @@ def test_lines_are_read_top_to_bottom_and_left_to_right(network: DrawnDigits) ->
 @pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0), (90, 160), (160, 90)])
 def test_either_polarity_is_read(ink: int, paper: int, network: DrawnDigits) -> None:
     assert read(draw([[5, 0], [7, 4]], ink, paper), network) == ["50", "74"]
+
+
+def test_small_digits_on_a_wide_page_are_found(network: DrawnDigits) -> None:
+    written = draw([[4, 0, 7], [5, 1, 1]], pen=11)
+    small = written.resize([side * 15 // 90 for side in written.size], Image.LANCZOS)
+    page = Image.new("L", (3901, 797), 255)
+    page.paste(small, (211, 101))
+    assert read(page, network) == ["407", "511"]
+
+
+def test_rows_of_digits_are_no_ruled_lines(network: DrawnDigits) -> None:
+    rows = [[5, 0, 7, 5, 0, 7, 7, 0, 5, 5], [7] * 10, [0, 5] * 5]
+    page = draw(rows, pen=13, pitch=190)
+    page = page.resize((page.width // 2, page.height // 2), Image.LANCZOS)
+    desk = Image.new("L", (1601, 1103), 255)
+    desk.paste(page, (19, 23))
+    assert read(desk, network) == ["".join(map(str, row)) for row in rows]
 
 
 @pytest.mark.parametrize("pen", [2, 5, 9, 15])
