@@ -158,7 +158,7 @@ def table(results: dict[str, list[Found]]) -> str:
             statistics.median(run[key] for run in runs)
             for key in ("seconds", "epochs", "accuracy")
         )
-        cells = f"{seconds:.1f} | {epochs:g} | {accuracy:.4f} | {seconds / base:.1f}"
+        cells = f"{seconds:.1f} | {epochs:.0f} | {accuracy:.4f} | {seconds / base:.1f}"
         lines.append(f"| {name} | {cells} |")
     return "\n".join(lines) + "\n"
 
