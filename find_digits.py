@@ -169,10 +169,13 @@ def _read(grey: np.ndarray) -> tuple[Ink, list[list[Part]]]:
         for width in (0.5, 0.2, 0.08)
         if (share > 0.2 if dark else share < 0.8)
     ]
-    # A narrower window takes thick strokes apart, so it must be clearly better.
+    # Most pixels are paper; and a narrower window takes thick strokes apart, so that it
+    # must be clearly better.
     scores = [
-        _likeness(_read_as(small, *way, ruled=False)) * (way[0] / tried[0][0]) ** 0.08
-        for way in tried
+        _likeness(_read_as(small, size, dark, ruled=False))
+        * (share if dark else 1 - share)
+        * (size / tried[0][0]) ** 0.08
+        for size, dark in tried
     ]
     size, dark = tried[int(np.argmax(scores))]
     return _read_as(grey, size * step, dark)
