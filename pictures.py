@@ -96,7 +96,7 @@ def open_picture(file: str) -> Image.Image:
         raise UserError(f"{file}: damaged picture: {error}; save it again") from error
     if min(picture.size) < SMALLEST:
         size = "{} x {}".format(*picture.size)
-        raise UserError(f"{file}: {size} pixels; it must be {SMALLEST} x {SMALLEST}")
+        raise UserError(f"{file}: {size} pixels; at least {SMALLEST} x {SMALLEST}")
     colours = np.ravel(picture.getextrema()).reshape(-1, 2)
     # White is a blank page; anything else went wrong when it was taken or saved.
     if (colours[:, 0] == colours[:, 1]).all() and colours.min() < 255:
