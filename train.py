@@ -60,7 +60,7 @@ RECIPES = {
         "AUGMENT": 0.0,
         "BFLOAT16": "off",
     },
-    "fast": {"EPOCHS": 1.0, "BATCH_SIZE": 64, "LEARNING_RATE": 2e-3, "AUGMENT": 0.0},
+    "fast": {"EPOCHS": 1.0, "LEARNING_RATE": 2e-3, "AUGMENT": 0.0},
     "default": {},
     "best": {"EPOCHS": 30.0, "VALIDATION_SIZE": 0},
 }
