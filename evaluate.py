@@ -147,13 +147,6 @@ def main() -> None:
     parser.add_argument(
         "--data_dir", type=Path, help="any set of MNIST's form; default: as at training"
     )
-    parser.add_argument(
-        "--views",
-        type=predict.count,
-        default=0,
-        metavar="N",
-        help="average over each image and N random distortions of it; default: none",
-    )
     args = parser.parse_args()
     network = predict.restore(args.save_dir)
     run = network.config
@@ -162,16 +155,13 @@ def main() -> None:
         f"{run['network']} trained on {run['dataset']['name']}, {network.step} steps; "
         f"tested on {source.name}"
     )
-    if args.views:
-        what += f", {args.views} distorted views of each image"
     print(what + (f" in {args.data_dir}" if args.data_dir else ""))
-    probabilities = network.probabilities(test.images, args.views)
+    probabilities = network.probabilities(test.images)
     report = {
         "network": run["network"],
         "steps": network.step,
         "trained_on": run["dataset"]["name"],
         "tested_on": source._asdict(),
-        "views": args.views,
         **measure(test.labels, probabilities),
     }
     print_report(report)

@@ -44,8 +44,9 @@ class Classifier:
         with tf.Graph().as_default() as graph:
             self._feeds = model.inputs()
             network, architecture = run["network"], run["architecture"]
-            self._view = tf.placeholder_with_default(0, [])
-            logits = model.inference(self._feeds, network, architecture, 0, self._view)
+            logits = model.inference(
+                self._feeds, network, architecture, 0, tf.constant(0)
+            )
             loss = run["constants"]["loss"]
             self._probabilities = model.probabilities(logits, loss)
             bfloat16 = run["resolved"]["bfloat16"] and cpu_has_bfloat16()
@@ -56,31 +57,22 @@ class Classifier:
             variables = tf.trainable_variables()
             checkpoint.restore(self._session, save_dir, run, name, variables)
 
-    def probabilities(self, images: np.ndarray, views: int = 0) -> np.ndarray:
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return the probability of each digit.
 
         Args:
             images: float32 array of shape (n, 784) or (n, 28, 28), values in [0, 1],
                 ink is 1.
-            views: random distortions of each image, of the kind that train.py uses;
-                the mean counts of what is said to them and to the image itself.
 
         Returns:
             Float32 array of shape (n, 10), rows sum to 1.
         """
         images = images.reshape(len(images), model.IMAGE_SIZE**2)
-        means = np.zeros((len(images), model.CLASSES), np.float32)
+        parts = [np.zeros((0, model.CLASSES), np.float32)]
         for start in range(0, len(images), BATCH):
-            batch = slice(start, start + BATCH)
-            for view in range(1 + views):
-                feed = {
-                    self._feeds.images: images[batch],
-                    self._feeds.augment: float(view > 0),
-                    self._view: view,
-                }
-                seen = self._session.run(self._probabilities, feed)
-                means[batch] += seen / (1 + views)
-        return means
+            feed = {self._feeds.images: images[start : start + BATCH]}
+            parts.append(self._session.run(self._probabilities, feed))
+        return np.concatenate(parts)
 
 
 def restore(save_dir: Path) -> Classifier:

@@ -5,10 +5,8 @@
 
 `search` trains candidates for the recipes `fast` and `best` and keeps their validation
 accuracy. `test` trains each recipe with five seeds, in turn, and keeps the test
-accuracy. Of `best` and its candidates is kept as well what the mean over VIEWS random
-distortions of each image gives (``evaluate.py --views``). What is done is not done
-again. Written are search.json, search.md, recipes.json and recipes.md in
-benchmarks/results/. About four hours on two cores.
+accuracy. What is done is not done again. Written are search.json, search.md,
+recipes.json and recipes.md in benchmarks/results/. About four hours on two cores.
 """
 
 import argparse
@@ -16,9 +14,6 @@ import statistics
 from pathlib import Path
 
 from runner import ROOT, RUNS, Found, Results, fill, mean, train
-
-import input_data
-import predict
 
 FAST = tuple(
     f"--epochs {epochs} --batch_size {batch_size} --learning_rate {rate} "
@@ -37,12 +32,14 @@ FAST = tuple(
 )
 LONG = "--epochs 20 --validation_size 10000 --eval_steps 2000 --threads 1"
 BEST = tuple(
-    f"{LONG} --augment {augment} --learning_rate {rate} --label_smoothing {smoothing}"
-    for augment, rate, smoothing in (
-        (1, 1e-3, 0.1),
-        (1.5, 1e-3, 0.1),
-        (1, 2e-3, 0.1),
-        (1, 1e-3, 0),
+    f"{LONG} --augment {augment} --learning_rate {rate} "
+    f"--label_smoothing {smoothing} --bfloat16 {bfloat16}"
+    for augment, rate, smoothing, bfloat16 in (
+        (1, 1e-3, 0.1, "auto"),
+        (1.5, 1e-3, 0.1, "auto"),
+        (1, 2e-3, 0.1, "auto"),
+        (1, 1e-3, 0, "auto"),
+        (1, 1e-3, 0.1, "off"),
     )
 )
 TEST = (
@@ -53,38 +50,25 @@ TEST = (
     "--recipe best",
 )
 SEARCH_SEEDS, TEST_SEEDS = (1, 2, 3), (1, 2, 3, 4, 5)
-WITH_VIEWS = (*BEST, "--recipe best")
-VIEWS = 32  # random distortions of each image, see evaluate.py
 
 
 def measure(flags: str, seed: int, data_dir: Path, split: str) -> Found:
     """Train with the flags; return seconds and the accuracy on a split."""
-    save_dir = RUNS / "recipe"
     fixed = ("--overwrite", f"--seed={seed}", f"--data_dir={data_dir}")
-    run, seconds = train(save_dir, *flags.split(), *fixed)
-    found = {"accuracy": run[f"{split}_accuracy"], "seconds": seconds}
-    if flags in WITH_VIEWS:
-        size = run["constants"]["validation_size"]
-        data = getattr(input_data.load("mnist", data_dir, size, seed)[1], split)
-        seen = predict.restore(save_dir).probabilities(data.images, VIEWS)
-        found["views"] = float((seen.argmax(axis=1) == data.labels).mean())
-    return found
+    run, seconds = train(RUNS / "recipe", *flags.split(), *fixed)
+    return {"accuracy": run[f"{split}_accuracy"], "seconds": seconds}
 
 
 def table(results: Results) -> str:
     """Return what is done as Markdown, seconds as medians."""
-    lines = [
-        f"| flags | accuracy | seeds | with {VIEWS} views | seeds | seconds |",
-        "|---|---|---|---|---|---|",
-    ]
+    lines = ["| flags | accuracy | seeds | seconds |", "|---|---|---|---|"]
     for flags, runs in results.items():
-        cells = [f"`{flags}`"]
-        for name in ("accuracy", "views"):
-            values = [run[name] for run in runs.values() if name in run]
-            cells += [mean(values) if values else "-", str(len(values))]
+        if not runs:
+            continue
+        accuracy = mean([run["accuracy"] for run in runs.values()])
         seconds = [run["seconds"] for run in runs.values() if "seconds" in run]
-        cells.append(f"{statistics.median(seconds):.0f}" if seconds else "not kept")
-        lines.append(f"| {' | '.join(cells)} |")
+        time = f"{statistics.median(seconds):.0f}" if seconds else "not kept"
+        lines.append(f"| `{flags}` | {accuracy} | {len(runs)} | {time} |")
     return "\n".join(lines) + "\n"
 
 

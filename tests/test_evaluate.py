@@ -228,21 +228,6 @@ def test_a_trained_network_is_reported(
 
 
 @pytest.mark.parametrize("save_dir", ["mlp_128"], indirect=True)
-def test_views_are_reported(
-    save_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    run_main(monkeypatch, "--save_dir", save_dir)
-    plain = read_report(save_dir)
-    capsys.readouterr()
-    run_main(monkeypatch, "--save_dir", save_dir, "--views", 2)
-    report = read_report(save_dir)
-    assert (plain["views"], report["views"]) == (0, 2)
-    assert report["loss"] != plain["loss"]
-    first = capsys.readouterr().out.splitlines()[0]
-    assert first.endswith("; tested on own, 2 distorted views of each image")
-
-
-@pytest.mark.parametrize("save_dir", ["mlp_128"], indirect=True)
 @pytest.mark.parametrize("trained_on", ["mnist", "digits"])
 def test_another_set_is_said_in_one_line(
     trained_on: str,
@@ -270,7 +255,6 @@ def test_another_set_is_said_in_one_line(
     [
         (["--save_dir", "nowhere"], 1, "nowhere holds no trained model: run python tr"),
         (["--data_dir", __file__], 1, "is a file; a folder for the data is needed"),
-        (["--views", "0"], 2, "'0'; it must be a whole number, 1 or more"),
         (["--index", "3"], 2, "unrecognized arguments: --index 3"),
     ],
 )

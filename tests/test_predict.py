@@ -107,29 +107,6 @@ def test_probabilities_take_any_number_of_images(
     assert network.probabilities(images[:0]).shape == (0, 10)
 
 
-def test_views_count_as_much_as_the_image(
-    trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nothing = dict.fromkeys(model.AFFINE, 0.0)
-    # So far that no view has anything of the image in it.
-    monkeypatch.setattr(model, "AFFINE", nothing | {"shift": 1e6})
-    network = predict.restore(trained[0])
-    images = np.random.default_rng(0).random((predict.BATCH + 3, 784), np.float32)
-    expected = (
-        network.probabilities(images) + 3 * network.probabilities(np.zeros((1, 784)))
-    ) / 4
-    np.testing.assert_allclose(network.probabilities(images, 3), expected, atol=2e-3)
-
-
-def test_views_differ_and_are_the_same_each_time(trained: tuple[Path, str]) -> None:
-    network = predict.restore(trained[0])
-    images = np.random.default_rng(0).random((5, 784), np.float32)
-    once, twice, other = (network.probabilities(images, n) for n in (2, 2, 3))
-    np.testing.assert_array_equal(once, twice)
-    assert not np.array_equal(once, other)
-    np.testing.assert_allclose(other.sum(axis=1), 1, rtol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("flag", "numbers"), [("7", [7]), ("0-3", [0, 1, 2, 3]), ("5-5", [5])]
 )
