@@ -31,9 +31,7 @@ from scipy import ndimage
 # they are SMALL then, or none are found, the second.
 WORKING = (1600, 4000)
 SMALL = 20  # pixels of height
-ENLARGED = (
-    300  # at least so many, so that a native 28x28 picture has strokes to measure
-)
+ENLARGED = 300  # at least so many: a native 28x28 picture then has strokes to measure
 CONTRAST = 0.08  # of ink against paper at least; black on white is 1
 SMALLEST = 8  # pixels of a digit's longer side in the working copy
 # Of a digit's 20 pixels; the 10th and 90th percentile of MNIST's training images.

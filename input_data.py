@@ -30,8 +30,7 @@ from mnist_files import (
 
 ROOT = Path(__file__).resolve().parent
 DATASETS = ("auto", "mnist", "digits")
-DIGITS_TEST = 300  # images of the embedded digits held out for the test
-DIGITS_VALIDATION = 300  # at most so many for validation
+DIGITS_VALIDATION = 300  # images of the embedded digits for validation, at most
 # What to say of data sets that are not MNIST.
 NOT_MNIST = {
     "digits": "NOT MNIST: these are the 1,797 small digits that come with scikit-learn",
@@ -204,32 +203,6 @@ def _split(
 # -------------------------------------------------------- what the scripts train on
 
 
-def digits_arrays() -> list[np.ndarray]:
-    """Return scikit-learn's embedded digits in the form of MNIST's four arrays.
-
-    1,797 real handwritten digits of 8x8 pixels (E. Alpaydin, C. Kaynak, "Optical
-    Recognition of Handwritten Digits", UCI), scaled into the middle 20x20 of 28x28 as
-    MNIST's digits are; 300 of them, drawn alike from all ten, are the test.
-    """
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    images, labels = load_digits(return_X_y=True)
-    # Bilinear: each of 20 rows is a mix of the two nearest of 8.
-    centres = (np.arange(IMAGE_SIZE) - 3.5) * 8 / 20 - 0.5
-    tent = np.maximum(0, 1 - np.abs(centres[:, np.newaxis] - np.arange(8)))
-    images = tent @ images.reshape(-1, 8, 8) @ tent.T * (255 / 16)
-    images = np.rint(images).astype(np.uint8)
-    train_images, test_images, train_labels, test_labels = train_test_split(
-        images,
-        labels.astype(np.uint8),
-        test_size=DIGITS_TEST,
-        random_state=0,
-        stratify=labels,
-    )
-    return [train_images, train_labels, test_images, test_labels]
-
-
 class Source(NamedTuple):
     """What a data set is."""
 
@@ -268,8 +241,11 @@ def load(
                 raise
             say(str(error))
             say(NOT_MNIST["digits"])
+    import embedded_digits  # only here: a TensorFlow 1 script does without that file
+
+    arrays = embedded_digits.read_arrays()
     validation_size = min(validation_size, DIGITS_VALIDATION)
-    return Source("digits", ""), _split(digits_arrays(), validation_size, seed)
+    return Source("digits", ""), _split(arrays, validation_size, seed)
 
 
 def load_test(dataset: str, data_dir: Path) -> tuple[Source, DataSet]:
@@ -278,7 +254,10 @@ def load_test(dataset: str, data_dir: Path) -> tuple[Source, DataSet]:
     The source's SHA-256 is of the two test files.
     """
     if dataset == "digits":
-        return Source("digits", ""), _data_set(*digits_arrays()[2:], None)
+        import embedded_digits
+
+        test_images, test_labels = embedded_digits.read_arrays()[2:]
+        return Source("digits", ""), _data_set(test_images, test_labels, None)
     arrays, is_mnist, sha256 = load_arrays(data_dir, TEST_FILES)
     if dataset == "mnist" and not is_mnist:
         say(f"{data_dir}: {NOT_MNIST['own']}")
