@@ -369,6 +369,9 @@ def test_auto_falls_back_to_digits_but_mnist_does_not(
 
 def test_embedded_digits_look_like_mnist() -> None:
     splits = input_data.load("digits", Path("nowhere"), 300, 0)[1]
+    assert [split.num_examples for split in splits] == [1197, 300, 300]
+    # Drawn alike from all ten: 30 of each, or as near as their numbers allow.
+    assert set(np.bincount(splits.test.labels)) <= set(range(28, 33))
     images = splits.train.images.reshape(-1, 28, 28)
     assert images.dtype == np.float32
     assert images.max() == 1
