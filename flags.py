@@ -7,22 +7,24 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import data_sources
 import input_data
 import model
 from cli import ArgumentParser, UserError
 from graph_mode import available_cores, cpu_has_bfloat16
+from optimization import LOSSES, OPTIMIZERS
 
 # How a value is read from text, the test it must pass, and what it may be in words.
 Rule = tuple[Callable[[str], Any], Callable[[Any], bool], str]
 POSITIVE = "a whole number, 1 or more"
 RULES: dict[str, Rule] = {
-    "DATASET": (str, lambda v: v in input_data.DATASETS, "auto, mnist or digits"),
+    "DATASET": (str, lambda v: v in data_sources.DATASETS, "auto, mnist or digits"),
     "DATA_DIR": (str, bool, "a folder"),
     "SAVE_DIR": (str, bool, "a folder"),
     "VALIDATION_SIZE": (int, lambda v: v >= 0, "a whole number of images, 0 or more"),
     "NETWORK": (str, model.NETWORKS.__contains__, ", ".join(model.NETWORKS)),
-    "OPTIMIZER": (str, model.OPTIMIZERS.__contains__, ", ".join(model.OPTIMIZERS)),
-    "LOSS": (str, model.LOSSES.__contains__, ", ".join(model.LOSSES)),
+    "OPTIMIZER": (str, OPTIMIZERS.__contains__, ", ".join(OPTIMIZERS)),
+    "LOSS": (str, LOSSES.__contains__, ", ".join(LOSSES)),
     "SEED": (int, lambda v: 0 <= v < 2**31, "a whole number from 0 to 2147483647"),
     "STEPS": (int, lambda v: v >= 1, POSITIVE),
     "EPOCHS": (float, lambda v: 0 <= v <= 1e6, "a number from 0 to 1000000"),

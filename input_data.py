@@ -18,19 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mnist_files import (
-    CLASSES,
-    IMAGE_SIZE,
-    TEST_FILES,
-    DataError,
-    DataNotFoundError,
-    load_arrays,
-    say,
-)
+from mnist_files import CLASSES, IMAGE_SIZE, DataError, load_arrays, say
 
 ROOT = Path(__file__).resolve().parent
-DATASETS = ("auto", "mnist", "digits")
-DIGITS_VALIDATION = 300  # images of the embedded digits for validation, at most
 # What to say of data sets that are not MNIST.
 NOT_MNIST = {
     "digits": "NOT MNIST: these are the 1,797 small digits that come with scikit-learn",
@@ -160,10 +150,10 @@ def read_data_sets(
     arrays, is_mnist, _ = load_arrays(train_dir, source_url=source_url)
     if not is_mnist:
         say(f"{train_dir}: {NOT_MNIST['own']}")
-    return _split(arrays.values(), validation_size, seed, one_hot, dtype, reshape)
+    return split(arrays.values(), validation_size, seed, one_hot, dtype, reshape)
 
 
-def _data_set(
+def data_set(
     images: np.ndarray,
     labels: np.ndarray,
     seed: int | None,
@@ -171,6 +161,7 @@ def _data_set(
     dtype: npt.DTypeLike = np.float32,
     reshape: bool = True,
 ) -> DataSet:
+    """Return the data set of uint8 arrays; the options are `read_data_sets`' own."""
     n = len(images)
     images = images.reshape(
         (n, IMAGE_SIZE**2) if reshape else (n, IMAGE_SIZE, IMAGE_SIZE, 1)
@@ -182,10 +173,10 @@ def _data_set(
     return DataSet(images, labels, one_hot=one_hot, seed=seed)
 
 
-def _split(
+def split(
     arrays: Iterable[np.ndarray], validation_size: int, *options: object
 ) -> Datasets:
-    """Split four arrays; the options are those of `_data_set`."""
+    """Split four arrays; the options are those of `data_set`."""
     train_images, train_labels, test_images, test_labels = arrays
     v = validation_size
     if not 0 <= v <= len(train_images):
@@ -194,75 +185,10 @@ def _split(
             "of training images"
         )
     return Datasets(
-        _data_set(train_images[v:], train_labels[v:], *options),
-        _data_set(train_images[:v], train_labels[:v], *options),
-        _data_set(test_images, test_labels, *options),
+        data_set(train_images[v:], train_labels[v:], *options),
+        data_set(train_images[:v], train_labels[:v], *options),
+        data_set(test_images, test_labels, *options),
     )
-
-
-# -------------------------------------------------------- what the scripts train on
-
-
-class Source(NamedTuple):
-    """What a data set is."""
-
-    name: str  # "mnist", "own" (of its form with other checksums) or "digits"
-    sha256: str  # of its files; "" for scikit-learn's digits
-
-
-def load(
-    dataset: str, data_dir: Path, validation_size: int, seed: int
-) -> tuple[Source, Datasets]:
-    """Return the data that a script trains on and what it is.
-
-    Args:
-        dataset: "mnist" for the files in `data_dir`, downloaded if need be; "digits"
-            for scikit-learn's; "auto" for the first where it can be had.
-        data_dir: folder of the four files.
-        validation_size: so many training images are for validation.
-        seed: decides the order of the batches.
-
-    Returns:
-        The source and the splits, float32 images of shape (n, 784) and uint8 labels.
-
-    Raises:
-        DataError: the data cannot be had or are damaged, or `validation_size` is out
-            of range.
-    """
-    if dataset != "digits":
-        try:
-            arrays, is_mnist, sha256 = load_arrays(data_dir)
-            if not is_mnist:
-                say(f"{data_dir}: {NOT_MNIST['own']}")
-            splits = _split(arrays.values(), validation_size, seed)
-            return Source("mnist" if is_mnist else "own", sha256), splits
-        except DataNotFoundError as error:
-            if dataset == "mnist":
-                raise
-            say(str(error))
-            say(NOT_MNIST["digits"])
-    import embedded_digits  # only here: a TensorFlow 1 script does without that file
-
-    arrays = embedded_digits.read_arrays()
-    validation_size = min(validation_size, DIGITS_VALIDATION)
-    return Source("digits", ""), _split(arrays, validation_size, seed)
-
-
-def load_test(dataset: str, data_dir: Path) -> tuple[Source, DataSet]:
-    """Return the test images alone, of a data set as `load` names it, and what it is.
-
-    The source's SHA-256 is of the two test files.
-    """
-    if dataset == "digits":
-        import embedded_digits
-
-        test_images, test_labels = embedded_digits.read_arrays()[2:]
-        return Source("digits", ""), _data_set(test_images, test_labels, None)
-    arrays, is_mnist, sha256 = load_arrays(data_dir, TEST_FILES)
-    if dataset == "mnist" and not is_mnist:
-        say(f"{data_dir}: {NOT_MNIST['own']}")
-    source = Source("mnist" if is_mnist else "own", sha256)
-    return source, _data_set(*arrays.values(), None)
 
 
 def print_splits(splits: Datasets) -> None:
@@ -282,20 +208,21 @@ def print_splits(splits: Datasets) -> None:
 def main() -> None:
     """Print the splits and draw sixteen digits, or print and show one."""
     import cli
+    import data_sources
     import plots
 
     parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
-    parser.add_argument("--dataset", choices=DATASETS, default="auto")
+    parser.add_argument("--dataset", choices=data_sources.DATASETS, default="auto")
     parser.add_argument("--index", type=int, help="print this training image, from 0")
     args = parser.parse_args()
-    source, splits = load(args.dataset, args.data_dir, validation_size=0, seed=0)
+    size = 5000 if args.index is None else 0  # of the validation set
+    source, splits = data_sources.load(args.dataset, args.data_dir, size, seed=0)
     train = splits.train
     if args.index is None:
-        splits = load(args.dataset, args.data_dir, validation_size=5000, seed=0)[1]
         print(f"{source.name}: images of 28x28 pixels, labels 0 to 9")
         print_splits(splits)
-        shown = splits.train.images[:16], splits.train.labels[:16]
+        shown = train.images[:16], train.labels[:16]
     elif 0 <= args.index < train.num_examples:
         image = np.rint(train.images[args.index] * 255).astype(int)
         for row in image.reshape(IMAGE_SIZE, IMAGE_SIZE):

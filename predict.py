@@ -19,9 +19,11 @@ import numpy as np
 
 import checkpoint
 import cli
+import data_sources
 import flags
 import input_data
 import model
+import optimization
 import plots
 import train
 from graph_mode import available_cores, cpu_has_bfloat16, session_config, tf
@@ -48,7 +50,7 @@ class Classifier:
                 self._feeds, network, architecture, 0, tf.constant(0)
             )
             loss = run["constants"]["loss"]
-            self._probabilities = model.probabilities(logits, loss)
+            self._probabilities = optimization.probabilities(logits, loss)
             bfloat16 = run["resolved"]["bfloat16"] and cpu_has_bfloat16()
             options = session_config(available_cores(), bfloat16)
             self._session = tf.Session(graph=graph, config=options)
@@ -117,7 +119,7 @@ def count(text: str) -> int:
 
 def test_images(
     config: dict, data_dir: Path | None
-) -> tuple[input_data.Source, input_data.DataSet]:
+) -> tuple[data_sources.Source, input_data.DataSet]:
     """Return the test images of the data set that the network was trained on.
 
     Args:
@@ -125,9 +127,9 @@ def test_images(
         data_dir: where others are, of any set of MNIST's form; None for those.
     """
     if data_dir:
-        return input_data.load_test("mnist", data_dir)
+        return data_sources.load_test("mnist", data_dir)
     trained_in = (input_data.ROOT / config["constants"]["data_dir"]).resolve()
-    return input_data.load_test(config["dataset"]["name"], trained_in)
+    return data_sources.load_test(config["dataset"]["name"], trained_in)
 
 
 def print_predictions(

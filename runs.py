@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import checkpoint
+import data_sources
 import input_data
 import model
 from cli import UserError
@@ -120,7 +121,7 @@ def stored(values: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
 
 
 def describe_data(
-    source: input_data.Source, data: input_data.Datasets
+    source: data_sources.Source, data: input_data.Datasets
 ) -> dict[str, Any]:
     """Return what a data set is and the sizes of its splits."""
     sizes = {split: getattr(data, split).num_examples for split in data._fields}

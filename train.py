@@ -19,9 +19,11 @@ from tqdm import tqdm
 
 import checkpoint
 import cli
+import data_sources
 import flags
 import input_data
 import model
+import optimization
 import plots
 import runs
 from graph_mode import session_config, tf
@@ -88,23 +90,24 @@ def build_graph(settings: SimpleNamespace, run: checkpoint.Run) -> Graph:
     feeds = model.inputs()
     network, architecture = run["network"], run["architecture"]
     logits = model.inference(feeds, network, architecture, settings.seed, global_step)
-    targets = model.smoothed_targets(feeds.labels, settings.label_smoothing)
-    loss = tf.reduce_mean(model.LOSSES[settings.loss](logits, targets))
-    rate = model.learning_rate(
+    targets = optimization.smoothed_targets(feeds.labels, settings.label_smoothing)
+    loss = tf.reduce_mean(optimization.LOSSES[settings.loss](logits, targets))
+    rate = optimization.learning_rate(
         global_step,
         run["resolved"]["steps"],
         settings.learning_rate,
         settings.schedule,
         settings.warmup,
     )
-    train_op = model.OPTIMIZERS[settings.optimizer](rate).minimize(loss, global_step)
+    optimizer = optimization.OPTIMIZERS[settings.optimizer](rate)
+    train_op = optimizer.minimize(loss, global_step)
     weights = [v for v in tf.global_variables() if v.dtype.is_floating]
     return Graph(
         feeds,
         train_op,
         loss,
         rate,
-        model.evaluation(logits, feeds.labels, settings.loss),
+        optimization.evaluation(logits, feeds.labels, settings.loss),
         tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in weights]),
         tf.train.Saver(max_to_keep=None),  # checkpoint.py deletes old ones
     )
@@ -311,7 +314,7 @@ def begin(settings: SimpleNamespace) -> tuple[checkpoint.Run, input_data.Dataset
     run = runs.earlier(settings)
     if run:
         runs.keep_constants(settings, run)
-    source, data = input_data.load(
+    source, data = data_sources.load(
         settings.dataset, settings.data_dir, settings.validation_size, settings.seed
     )
     dataset = runs.describe_data(source, data)

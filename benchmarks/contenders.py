@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import runner  # noqa: F401, puts the project's folder on the path
 
+import data_sources
 import input_data
 
 INFERENCE_BATCH = 500
@@ -248,7 +249,7 @@ def main() -> None:
     name, threads, data_dir = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # frameworks print on standard output
-    _, data = input_data.load("mnist", Path(data_dir), 5000, 1)
+    _, data = data_sources.load("mnist", Path(data_dir), 5000, 1)
     build, options = CONTENDERS[name]
     contender = build(data, int(threads), **options)
     print("ready", file=answers)

@@ -19,6 +19,7 @@ from runner import RESULTS, ROOT
 from scipy import ndimage
 
 import cli
+import data_sources
 import input_data
 import pictures
 import predict
@@ -202,7 +203,7 @@ def main() -> None:
     parser.add_argument("--save_dir", type=Path, default=ROOT / "save_model")
     args = parser.parse_args()
     network = predict.restore(args.save_dir)
-    _, test = input_data.load_test("mnist", args.data_dir)
+    _, test = data_sources.load_test("mnist", args.data_dir)
     digits, labels = test.images.reshape(-1, 28, 28), test.labels
     table = [
         "| sheets | whole sheets right | digits right | digits found |",

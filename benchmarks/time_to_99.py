@@ -22,6 +22,7 @@ from pathlib import Path
 from runner import RESULTS, ROOT, RUNS, Found, train
 from tqdm import tqdm
 
+import data_sources
 import input_data
 
 ROUNDS = 3
@@ -172,7 +173,7 @@ def main() -> None:
     args = parser.parse_args()
     data_dir = args.data_dir.resolve()
     if args.peer:
-        _, data = input_data.load("mnist", data_dir, 0, args.seed)
+        _, data = data_sources.load("mnist", data_dir, 0, args.seed)
         print(json.dumps(PEERS[args.peer](data, args.seed)))
         return
     results: dict[str, list[Found]] = {name: [] for name in (OURS, *PEERS)}

@@ -19,6 +19,7 @@ from conftest import ROOT, TEST, TRAIN, idx_bytes, write_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import data_sources
 import input_data
 import mnist_files
 
@@ -160,7 +161,7 @@ def test_finds_every_form_of_a_file_name(
 
 
 def test_real_mnist_is_known_by_its_checksums(mnist_dir: Path) -> None:
-    source, splits = input_data.load("mnist", mnist_dir, 5000, 0)
+    source, splits = data_sources.load("mnist", mnist_dir, 5000, 0)
     assert source.name == "mnist"
     assert [split.num_examples for split in splits] == [55000, 5000, 10000]
     # Published counts of the ten digits among the test images.
@@ -175,7 +176,7 @@ def test_real_mnist_is_known_by_its_checksums(mnist_dir: Path) -> None:
 def test_another_checksum_is_somebodys_own_set(
     tiny_dir: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    source, splits = input_data.load("auto", tiny_dir, 13, 0)
+    source, splits = data_sources.load("auto", tiny_dir, 13, 0)
     assert source.name == "own"
     assert splits.train.num_examples == TRAIN - 13
     assert capsys.readouterr().err.count("not MNIST") == 1
@@ -187,7 +188,7 @@ def test_own_set_is_never_filled_up_with_mnist(tiny_dir: Path, tmp_path: Path) -
     with pytest.raises(
         mnist_files.DataError, match=f"{TEST_LABELS} is missing"
     ) as error:
-        input_data.load("auto", tmp_path / "own", 13, 0)
+        data_sources.load("auto", tmp_path / "own", 13, 0)
     assert not isinstance(error.value, mnist_files.DataNotFoundError)
 
 
@@ -359,16 +360,16 @@ def test_auto_falls_back_to_digits_but_mnist_does_not(
 ) -> None:
     address, _ = mirror
     monkeypatch.setattr(mnist_files, "MIRRORS", (f"{address}/404/",))
-    source, splits = input_data.load("auto", tmp_path, 5000, 0)
+    source, splits = data_sources.load("auto", tmp_path, 5000, 0)
     assert source.name == "digits"
     assert [split.num_examples for split in splits] == [1197, 300, 300]
     assert "NOT MNIST" in capsys.readouterr().err
     with pytest.raises(mnist_files.DataNotFoundError):
-        input_data.load("mnist", tmp_path, 5000, 0)
+        data_sources.load("mnist", tmp_path, 5000, 0)
 
 
 def test_embedded_digits_look_like_mnist() -> None:
-    splits = input_data.load("digits", Path("nowhere"), 300, 0)[1]
+    splits = data_sources.load("digits", Path("nowhere"), 300, 0)[1]
     assert [split.num_examples for split in splits] == [1197, 300, 300]
     # Drawn alike from all ten: 30 of each, or as near as their numbers allow.
     assert set(np.bincount(splits.test.labels)) <= set(range(28, 33))
@@ -378,7 +379,7 @@ def test_embedded_digits_look_like_mnist() -> None:
     border = np.ones((28, 28), bool)
     border[3:25, 3:25] = False
     assert not images[:, border].any()
-    assert input_data.load_test("digits", Path("nowhere"))[1].images.tolist() == (
+    assert data_sources.load_test("digits", Path("nowhere"))[1].images.tolist() == (
         splits.test.images.tolist()
     )
 

@@ -1,4 +1,4 @@
-"""model.py: names, shapes and numbers, against NumPy and SciPy."""
+"""model.py, augment.py, optimization.py: shapes and numbers, against SciPy."""
 
 import itertools
 from collections.abc import Iterator
@@ -11,8 +11,9 @@ import scipy.special
 import scipy.stats
 
 import augment
-import input_data
+import data_sources
 import model
+import optimization
 from graph_mode import tf
 
 CNN = model.ARCHITECTURES["cnn"]
@@ -136,14 +137,18 @@ def test_cross_entropy_agrees_with_scipy(session: tf.Session) -> None:
         targets[np.arange(13), labels] += 1 - smoothing
         np.testing.assert_allclose(
             session.run(
-                model.cross_entropy(logits, model.smoothed_targets(labels, smoothing))
+                optimization.cross_entropy(
+                    logits, optimization.smoothed_targets(labels, smoothing)
+                )
             ),
             -(targets * log_p).sum(axis=1),
             rtol=1e-5,
             atol=1e-5,
         )
     labels_in = tf.constant(labels, tf.int32)
-    loss, right = session.run(model.evaluation(logits, labels_in, "cross_entropy"))
+    loss, right = session.run(
+        optimization.evaluation(logits, labels_in, "cross_entropy")
+    )
     assert loss == pytest.approx(-log_p[np.arange(13), labels].sum(), rel=1e-5)
     assert right == (logits.argmax(axis=1) == labels).sum()
 
@@ -156,14 +161,16 @@ def test_quadratic_loss_and_its_probabilities_agree_with_numpy(
     labels = rng.integers(0, 10, 13)
     outputs = scipy.special.expit(logits.astype(np.float64))
     squares = ((outputs - np.eye(10)[labels]) ** 2).sum(axis=1) / 2
-    targets = model.smoothed_targets(labels, 0.0)
+    targets = optimization.smoothed_targets(labels, 0.0)
     np.testing.assert_allclose(
-        session.run(model.quadratic(logits, targets)), squares, rtol=1e-5
+        session.run(optimization.quadratic(logits, targets)), squares, rtol=1e-5
     )
-    found = session.run(model.probabilities(tf.constant(logits), "quadratic"))
+    found = session.run(optimization.probabilities(tf.constant(logits), "quadratic"))
     shares = outputs / outputs.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(found, shares, rtol=1e-5)
-    found = session.run(model.probabilities(tf.constant(logits), "cross_entropy"))
+    found = session.run(
+        optimization.probabilities(tf.constant(logits), "cross_entropy")
+    )
     np.testing.assert_allclose(found, scipy.special.softmax(logits, axis=1), rtol=1e-5)
 
 
@@ -190,7 +197,7 @@ def test_fully_connected_networks_have_their_layers(
     assert found == expected
 
 
-@pytest.mark.parametrize("loss", model.LOSSES)
+@pytest.mark.parametrize("loss", optimization.LOSSES)
 @pytest.mark.parametrize("network", model.NETWORKS)
 def test_gradients_agree_with_central_differences(
     network: str, loss: str, session: tf.Session
@@ -202,8 +209,8 @@ def test_gradients_agree_with_central_differences(
         key = model.random_key(0, tf.constant(0), 1)
         keep_prob = tf.constant(0.8)
         logits = model.NETWORKS[network](x, keep_prob, key, **architecture)
-    targets = tf.cast(model.smoothed_targets([7, 0, 4], 0.1), tf.float64)
-    value = tf.reduce_mean(model.LOSSES[loss](logits, targets))
+    targets = tf.cast(optimization.smoothed_targets([7, 0, 4], 0.1), tf.float64)
+    value = tf.reduce_mean(optimization.LOSSES[loss](logits, targets))
     variables = tf.trainable_variables()
     gradients = tf.gradients(value, variables)
     session.run(tf.global_variables_initializer())
@@ -225,12 +232,12 @@ def test_sigmoid_30_trains_as_plain_back_propagation_does(session: tf.Session) -
     feeds = model.inputs()
     architecture = model.ARCHITECTURES["sigmoid_30"]
     logits = model.inference(feeds, "sigmoid_30", architecture, 0, tf.constant(0))
-    targets = model.smoothed_targets(feeds.labels, 0.0)
-    loss = tf.reduce_mean(model.quadratic(logits, targets))
-    train_op = model.OPTIMIZERS["sgd"](3.0).minimize(loss)
+    targets = optimization.smoothed_targets(feeds.labels, 0.0)
+    loss = tf.reduce_mean(optimization.quadratic(logits, targets))
+    train_op = optimization.OPTIMIZERS["sgd"](3.0).minimize(loss)
     session.run(tf.global_variables_initializer())
     w_1, b_1, w_2, b_2 = map(np.float64, session.run(tf.trainable_variables()))
-    digits = input_data.load("digits", Path("nowhere"), 0, seed=0)[1].train
+    digits = data_sources.load("digits", Path("nowhere"), 0, seed=0)[1].train
     for step in range(20):
         x, labels = digits.batch(step, 10)
         session.run(train_op, {feeds.images: x, feeds.labels: labels})
@@ -252,7 +259,7 @@ def test_learning_rate_rises_then_falls_to_zero(session: tf.Session) -> None:
     step = tf.placeholder(tf.int64, [])
 
     def rates(schedule: str, warmup: float) -> list[float]:
-        rate = model.learning_rate(step, 200, 0.3, schedule, warmup)
+        rate = optimization.learning_rate(step, 200, 0.3, schedule, warmup)
         return [session.run(rate, {step: at}) for at in (0, 4, 9, 105, 200)]
 
     assert rates("cosine", 0.05) == pytest.approx([0.03, 0.15, 0.3, 0.15, 0], abs=1e-6)
