@@ -121,7 +121,11 @@ def write_config(save_dir: Path, run: Run) -> None:
 
 
 def write_derived(save_dir: Path, run: Run) -> None:
-    """Make history.csv, and ``checkpoint`` for tf.train.latest_checkpoint."""
+    """Make history.csv, and ``checkpoint`` for tf.train.latest_checkpoint.
+
+    Raises:
+        UserError, OSError: the disk is full or cannot be written to.
+    """
     if run["history"]:
         text = io.StringIO()
         writer = csv.DictWriter(text, run["history"][0], lineterminator="\n")
@@ -129,7 +133,11 @@ def write_derived(save_dir: Path, run: Run) -> None:
         writer.writerows(run["history"])
         _write_whole(save_dir / HISTORY, text.getvalue())
     if names := list(run["checkpoints"]):
-        tf.train.update_checkpoint_state(str(save_dir), names[-1], names)
+        try:
+            tf.train.update_checkpoint_state(str(save_dir), names[-1], names)
+        except tf.errors.OpError as error:
+            reason = _reason(error)
+            raise UserError(f"cannot write to {save_dir} ({reason})") from None
 
 
 def add(run: Run, row: Row, can_be_best: bool = True) -> None:
@@ -160,7 +168,8 @@ def prepare(save_dir: Path, run: Run) -> None:
 def clean(save_dir: Path, run: Run) -> None:
     """Delete what `run` does not mention and what killed runs left half-written."""
     mentioned = {file for files in run["checkpoints"].values() for file in files}
-    found = {*save_dir.glob(f"*{PREFIX}-*"), *save_dir.glob("*.part")}
+    patterns = f"{PREFIX}-*", f"{ASIDE}{PREFIX}-*", f"{CONFIG}.part", f"{HISTORY}.part"
+    found = {path for pattern in patterns for path in save_dir.glob(pattern)}
     _remove(path for path in found if path.name not in mentioned)
 
 
@@ -335,6 +344,13 @@ def whole(save_dir: Path, run: Run) -> Run:
         )
     step = int(list(checkpoints)[-1].rpartition("-")[2])
     rows = [row for row in run["history"] if row["step"] <= step]
+    lost = run["best"]
+    if lost not in checkpoints and any(lost == f"{PREFIX}-{r['step']}" for r in rows):
+        print(
+            f"train.py: the best checkpoint until then, {lost}, is lost; the best one "
+            "that is left takes its place",
+            file=sys.stderr,
+        )
     run = run | {"step": step, "finished": False, "checkpoints": checkpoints}
     run |= {"history": [], "best": None, "validation_accuracy": None}
     for row in rows:

@@ -85,6 +85,11 @@ def keep_constants(settings: SimpleNamespace, run: checkpoint.Run) -> None:
         settings.data_dir = (input_data.ROOT / was["data_dir"]).resolve()
 
 
+def data_set_of(run: checkpoint.Run) -> str:
+    """Return the DATASET that gives a run its data again, whatever "auto" would now."""
+    return "digits" if run["dataset"]["name"] == "digits" else "mnist"
+
+
 def of_model(network: str) -> dict[str, Any]:
     """Return the constants of model.py that a network is trained with."""
     return {"architecture": model.ARCHITECTURES[network], "affine": model.AFFINE}
@@ -98,10 +103,15 @@ def keep_resolved(
     Raises:
         UserError: the run would get shorter, or the data are others.
     """
-    if dataset != run["dataset"]:
+    others = [
+        f"{key} {str(value)[:12]} instead of {str(run['dataset'][key])[:12]}"
+        for key, value in dataset.items()
+        if value != run["dataset"][key]
+    ]
+    if others:
         raise UserError(
-            f"the data are {dataset}, but the run was started with {run['dataset']}: "
-            "a resumed run needs the same; name its folder with --data_dir"
+            f"the data are others than the run was started with ({', '.join(others)}): "
+            "a resumed run needs the same; name their folder with --data_dir"
         )
     if resolved["steps"] < run["resolved"]["steps"]:
         raise UserError(

@@ -7,6 +7,7 @@ written goes to save_model/; classify a test image with it by ``python predict.p
 """
 
 import math
+import shlex
 import signal
 import sys
 import time
@@ -173,8 +174,8 @@ def ends_epoch(step: int, settings: SimpleNamespace, num_examples: int) -> bool:
 def diverged(what: str, step: int, settings: SimpleNamespace) -> cli.UserError:
     """Return the error of a run whose numbers are no longer finite."""
     return cli.UserError(
-        f"{what} at step {step}: stopped. What {settings.save_dir} held before is as "
-        f"it was. LEARNING_RATE is {settings.learning_rate:g}; try a smaller one"
+        f"{what} at step {step}: stopped, nothing of that was saved. LEARNING_RATE is "
+        f"{settings.learning_rate:g}; try a smaller one, with --overwrite"
     )
 
 
@@ -219,7 +220,7 @@ def report_line(
     if accuracy is not None:
         validation = f"validation accuracy {accuracy_text(accuracy, validation_size)}"
     return (
-        f"epoch {row['epoch']:4.3g}/{epochs:.3g}  loss {row['training_loss']:.4f}  "
+        f"epoch {row['epoch']:4.3g}/{epochs:g}  loss {row['training_loss']:.4f}  "
         f"{validation}  {seconds:.1f} s"
     )
 
@@ -306,7 +307,7 @@ def title(run: checkpoint.Run) -> str:
 def elsewhere(settings: SimpleNamespace) -> str:
     """Return the flag that names the folder, where it is not the usual one."""
     usual = settings.save_dir == input_data.ROOT / SAVE_DIR
-    return "" if usual else f" --save_dir {settings.save_dir}"
+    return "" if usual else f" --save_dir {shlex.quote(str(settings.save_dir))}"
 
 
 def begin(settings: SimpleNamespace) -> tuple[checkpoint.Run, input_data.Datasets]:
@@ -314,14 +315,16 @@ def begin(settings: SimpleNamespace) -> tuple[checkpoint.Run, input_data.Dataset
     run = runs.earlier(settings)
     if run:
         runs.keep_constants(settings, run)
+    dataset = runs.data_set_of(run) if run else settings.dataset
     source, data = data_sources.load(
-        settings.dataset, settings.data_dir, settings.validation_size, settings.seed
+        dataset, settings.data_dir, settings.validation_size, settings.seed
     )
     dataset = runs.describe_data(source, data)
     resolved = flags.resolve(settings, data.train.num_examples)
     if run is None:
         return runs.describe(settings, resolved, dataset), data
     run["resolved"] = runs.keep_resolved(run, resolved, dataset)
+    run["constants"] |= runs.stored(vars(settings), runs.MAY_CHANGE)
     return run, data
 
 

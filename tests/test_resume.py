@@ -16,6 +16,7 @@ from test_train import SMALL, fingerprint, run_in_process
 import checkpoint
 import cli
 import input_data
+import mnist_files
 import model
 import predict
 from graph_mode import tf
@@ -111,7 +112,8 @@ def test_a_resumed_run_may_get_longer_and_not_shorter(
     assert [row["step"] for row in config["history"]] == [5, 10, 12, 15, 17]
     with pytest.raises(cli.UserError, match="STEPS is 16, but"):
         run_train("--resume", "--steps=16")
-    run_train("--resume", "--epochs=4")
+    assert_stops(lambda: run_train("--resume", "--epochs=4", stop_at=19), 143)
+    run_train("--resume")
     assert checkpoint.read_config(save_dir)["step"] == 20
 
 
@@ -135,7 +137,22 @@ def test_a_resumed_run_needs_its_data_wherever_they_are(
     with pytest.raises(cli.UserError, match="a resumed run needs the same"):
         run_train("--resume", f"--data_dir={other}")
     moved = Path(shutil.copytree(tiny_dir, tmp_path / "moved"))
-    run_train("--resume", f"--data_dir={moved}")
+    save_dir = run_train("--resume", f"--data_dir={moved}")
+    found = checkpoint.read_config(save_dir)["constants"]["data_dir"]
+    assert (input_data.ROOT / found).resolve() == moved.resolve()
+
+
+def test_a_run_on_the_embedded_digits_stays_with_them(
+    run_train: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mnist_files, "MIRRORS", ())
+    constants = {"STEPS": 6, "VALIDATION_SIZE": 13}
+    assert_stops(
+        lambda: run_train(f"--data_dir={tmp_path / 'new'}", stop_at=3, **constants), 143
+    )
+    write_set(tmp_path / "new")  # from now on "auto" is another set
+    save_dir = run_train("--resume", **constants)
+    assert checkpoint.read_config(save_dir)["dataset"]["name"] == "digits"
 
 
 def test_an_interrupted_run_is_not_replaced_unasked(
@@ -231,6 +248,22 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_taken(
     assert resumed["history"] == whole["history"]
 
 
+def test_a_lost_best_checkpoint_is_told(
+    run_train: Callable[..., Path], capsys: pytest.CaptureFixture
+) -> None:
+    save_dir = run_train(STEPS=15, LEARNING_RATE=0.3)
+    run = checkpoint.read_config(save_dir)
+    best = run["best"] = "model.ckpt-5"
+    checkpoint.write_config(save_dir, run)
+    (save_dir / f"{best}.index").unlink()
+    capsys.readouterr()
+    run_train("--resume", STEPS=15, LEARNING_RATE=0.3)
+    error = capsys.readouterr().err
+    assert f"the best checkpoint until then, {best}, is lost" in error
+    others = run["checkpoints"].keys() - {best}
+    assert checkpoint.read_config(save_dir)["best"] in others
+
+
 def test_a_missing_checkpoint_is_written_again(
     run_train: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -277,11 +310,13 @@ def test_leftovers_of_killed_runs_are_cleaned(
     (save_dir / "model.ckpt-99_temp_5b" / "part-00000-of-00001").write_bytes(b"x")
     (save_dir / "model.ckpt-98.data-00000-of-00001.tempstate12").write_bytes(b"x")
     (save_dir / "config.json.part").write_text("{")
-    (save_dir / "my notes.txt").write_text("mine")
+    others = {"my notes.txt", "film.part", "my-model.ckpt-5.index"}
+    for name in others:
+        (save_dir / name).write_text("mine")
     run_train("--resume")
     names = {path.name for path in save_dir.iterdir()}
-    assert not [name for name in names if "9" in name or name.endswith(".part")]
-    assert "my notes.txt" in names
+    assert not [name for name in names if "9" in name or "json." in name]
+    assert others <= names
 
 
 def test_predict_before_the_first_checkpoint_says_so(
