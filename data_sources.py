@@ -5,8 +5,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from input_data import NOT_MNIST, DataSet, Datasets, data_set, split
-from mnist_files import IMAGE_SIZE, TEST_FILES, DataNotFoundError, load_arrays, say
+import cli
+import plots
+from input_data import NOT_MNIST, ROOT, DataSet, Datasets, data_set, split
+from mnist_files import (
+    CLASSES,
+    IMAGE_SIZE,
+    TEST_FILES,
+    DataError,
+    DataNotFoundError,
+    load_arrays,
+    say,
+)
 
 DATASETS = ("auto", "mnist", "digits")
 DIGITS_TEST = 300  # of the embedded digits, held out
@@ -59,7 +69,12 @@ def load(
 def load_test(dataset: str, data_dir: Path) -> tuple[Source, DataSet]:
     """Return the test images alone, of a data set as `load` names it, and what it is.
 
-    The source's SHA-256 is of the two test files.
+    Returns:
+        The source, whose SHA-256 is of the two test files, and float32 images of shape
+        (n, 784) with uint8 labels.
+
+    Raises:
+        DataError: the files cannot be had or are damaged.
     """
     if dataset == "digits":
         test_images, test_labels = embedded_digits()[2:]
@@ -96,3 +111,54 @@ def embedded_digits() -> list[np.ndarray]:
         stratify=labels,
     )
     return [train_images, train_labels, test_images, test_labels]
+
+
+def print_splits(splits: Datasets) -> None:
+    """Print a line a split: images, images of each digit, type and range of values."""
+    digits = "".join(f"{digit:>6}" for digit in range(CLASSES))
+    print(f"{'split':<12}{'images':>6}  {digits}  {'dtype':<8} range")
+    for name, data in zip(splits._fields, splits, strict=True):
+        counts = np.bincount(data.labels, minlength=CLASSES)
+        values = "none"
+        if data.num_examples:
+            values = f"{data.images.min():g} to {data.images.max():g}"
+        print(
+            f"{name:<12}{data.num_examples:>6}  "
+            + "".join(f"{count:>6}" for count in counts)
+            + f"  {data.images.dtype!s:<8} {values}"
+        )
+
+
+def main() -> None:
+    """Print the splits and draw sixteen digits, or print and show one."""
+    parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
+    parser.add_argument("--dataset", choices=DATASETS, default="auto")
+    parser.add_argument("--validation_size", type=int, default=5000)
+    parser.add_argument("--index", type=int, help="print this training image, from 0")
+    args = parser.parse_args()
+    size = args.validation_size if args.index is None else 0
+    source, splits = load(args.dataset, args.data_dir, size, seed=0)
+    train = splits.train
+    if args.index is None:
+        print(f"{source.name}: images of 28x28 pixels, labels 0 to 9")
+        print_splits(splits)
+        some = train if train.num_examples else splits.validation
+        shown = some.images[:16], some.labels[:16]
+    elif 0 <= args.index < train.num_examples:
+        image = np.rint(train.images[args.index] * 255).astype(int)
+        for row in image.reshape(IMAGE_SIZE, IMAGE_SIZE):
+            print("".join(f"{value:4d}" for value in row))
+        print(f"label {train.labels[args.index]}")
+        shown = train.images[[args.index]], train.labels[[args.index]]
+    else:
+        raise DataError(
+            f"--index is {args.index}; it must be 0 to {train.num_examples - 1}, for "
+            f"there are {train.num_examples} training images"
+        )
+    written = plots.show_or_save(
+        lambda figure: plots.digit_grid(figure, *shown),
+        ROOT / "save_model" / "digits.png",
+    )
+    if written:
+        print(f"wrote {written}")

@@ -176,7 +176,11 @@ def data_set(
 def split(
     arrays: Iterable[np.ndarray], validation_size: int, *options: object
 ) -> Datasets:
-    """Split four arrays; the options are those of `data_set`."""
+    """Split the four arrays of MNIST; the options are those of `data_set`.
+
+    Raises:
+        DataError: `validation_size` is out of range.
+    """
     train_images, train_labels, test_images, test_labels = arrays
     v = validation_size
     if not 0 <= v <= len(train_images):
@@ -191,58 +195,9 @@ def split(
     )
 
 
-def print_splits(splits: Datasets) -> None:
-    """Print a line a split: images, images of each digit, type and range of values."""
-    digits = "".join(f"{digit:>6}" for digit in range(CLASSES))
-    print(f"{'split':<12}{'images':>6}  {digits}  {'dtype':<8} range")
-    for split, data in zip(splits._fields, splits, strict=True):
-        counts = np.bincount(data.labels, minlength=CLASSES)
-        low, high = data.images.min(), data.images.max()
-        print(
-            f"{split:<12}{data.num_examples:>6}  "
-            + "".join(f"{count:>6}" for count in counts)
-            + f"  {data.images.dtype!s:<8} {low:g} to {high:g}"
-        )
-
-
-def main() -> None:
-    """Print the splits and draw sixteen digits, or print and show one."""
+if __name__ == "__main__":
+    # Only here: a script for TensorFlow 1 has none of these beside it.
     import cli
     import data_sources
-    import plots
 
-    parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
-    parser.add_argument("--dataset", choices=data_sources.DATASETS, default="auto")
-    parser.add_argument("--index", type=int, help="print this training image, from 0")
-    args = parser.parse_args()
-    size = 5000 if args.index is None else 0  # of the validation set
-    source, splits = data_sources.load(args.dataset, args.data_dir, size, seed=0)
-    train = splits.train
-    if args.index is None:
-        print(f"{source.name}: images of 28x28 pixels, labels 0 to 9")
-        print_splits(splits)
-        shown = train.images[:16], train.labels[:16]
-    elif 0 <= args.index < train.num_examples:
-        image = np.rint(train.images[args.index] * 255).astype(int)
-        for row in image.reshape(IMAGE_SIZE, IMAGE_SIZE):
-            print("".join(f"{value:4d}" for value in row))
-        print(f"label {train.labels[args.index]}")
-        shown = train.images[[args.index]], train.labels[[args.index]]
-    else:
-        raise DataError(
-            f"--index is {args.index}; it must be 0 to {train.num_examples - 1}, for "
-            f"there are {train.num_examples} training images"
-        )
-    written = plots.show_or_save(
-        lambda figure: plots.digit_grid(figure, *shown),
-        ROOT / "save_model" / "digits.png",
-    )
-    if written:
-        print(f"wrote {written}")
-
-
-if __name__ == "__main__":
-    import cli
-
-    cli.run(main, DataError)
+    cli.run(data_sources.main, DataError)

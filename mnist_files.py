@@ -17,7 +17,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -283,24 +283,10 @@ def load_arrays(
     data_dir = Path(data_dir)
     if data_dir.exists() and not data_dir.is_dir():
         raise DataError(f"{data_dir} is a file; a folder for the data is needed")
-    found: dict[str, tuple[np.ndarray, str]] = {}
-    bad: dict[str, list[Path]] = {name: [] for name in names}
-    for name in names:
-        for path in _places(data_dir, name):
-            try:
-                found[name] = _read_file(path, name)
-                break
-            except DataError as error:
-                bad[name].append(path)
-                say(str(error))
+    found, bad = _read_all(data_dir, names)
     missing = [name for name in names if name not in found]
-    foreign = [name for name in found if found[name][1] != FILES[name].sha256]
-    if missing and foreign:
-        raise DataError(
-            f"{data_dir} holds a data set that is not MNIST ({foreign[0]} has another "
-            f"checksum), and its {missing[0]} is missing or damaged: add it; nothing "
-            "was downloaded, for MNIST's would not belong to it"
-        )
+    if missing:
+        _refuse_to_mix(data_dir, found, missing[0])
     for name in missing:
         data = download(name, MIRRORS if source_url is None else [source_url])
         found[name] = parse_idx(data, FILES[name].magic)
@@ -309,6 +295,37 @@ def load_arrays(
             _keep_aside(path)
         _write_whole(data_dir / f"{name}.gz", data)
     return _together(data_dir, found)
+
+
+def _read_all(
+    data_dir: Path, names: Iterable[str]
+) -> tuple[dict[str, tuple[np.ndarray, str]], dict[str, list[Path]]]:
+    """Return what the folder has of the named files, and where it is damaged."""
+    found: dict[str, tuple[np.ndarray, str]] = {}
+    bad: dict[str, list[Path]] = {name: [] for name in names}
+    for name in bad:
+        for path in _places(data_dir, name):
+            try:
+                found[name] = _read_file(path, name)
+                break
+            except DataError as error:
+                bad[name].append(path)
+                say(str(error))
+    return found, bad
+
+
+def _refuse_to_mix(
+    data_dir: Path, found: dict[str, tuple[np.ndarray, str]], missing: str
+) -> None:
+    """Raise DataError where a file of the folder is of another set than MNIST."""
+    rest, _ = _read_all(data_dir, FILES.keys() - found.keys() - {missing})
+    for name, (_, sha256) in (found | rest).items():
+        if sha256 != FILES[name].sha256:
+            raise DataError(
+                f"{data_dir} holds a data set that is not MNIST ({name} has another "
+                f"checksum), and its {missing} is missing or damaged: add it; nothing "
+                "was downloaded, for MNIST's would not belong to it"
+            )
 
 
 def _together(data_dir: Path, found: dict[str, tuple[np.ndarray, str]]) -> Arrays:

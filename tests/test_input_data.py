@@ -190,6 +190,10 @@ def test_own_set_is_never_filled_up_with_mnist(tiny_dir: Path, tmp_path: Path) -
     ) as error:
         data_sources.load("auto", tmp_path / "own", 13, 0)
     assert not isinstance(error.value, mnist_files.DataNotFoundError)
+    # Now only the training files tell what the set is.
+    (tmp_path / "own" / "t10k-images-idx3-ubyte.gz").unlink()
+    with pytest.raises(mnist_files.DataError, match="images-idx3-ubyte is missing"):
+        data_sources.load_test("own", tmp_path / "own")
 
 
 def test_counts_must_agree(tiny_dir: Path, tmp_path: Path) -> None:
@@ -388,14 +392,14 @@ def run_main(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, *flags: object
 ) -> list[str]:
     monkeypatch.setattr(sys, "argv", ["input_data.py", *map(str, flags)])
-    input_data.main()
+    data_sources.main()
     return capsys.readouterr().out.splitlines()
 
 
 def test_script_prints_the_splits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(input_data, "ROOT", tmp_path)
+    monkeypatch.setattr(data_sources, "ROOT", tmp_path)
     lines = run_main(monkeypatch, capsys, "--dataset", "digits")
     assert [line.split()[:2] for line in lines[2:5]] == [
         ["train", "1197"],
@@ -413,7 +417,7 @@ def test_script_prints_one_image_as_numbers(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    monkeypatch.setattr(input_data, "ROOT", tmp_path)
+    monkeypatch.setattr(data_sources, "ROOT", tmp_path)
     lines = run_main(monkeypatch, capsys, "--data_dir", tiny_dir, "--index", 13)
     packed = (tiny_dir / f"{TRAIN_IMAGES}.gz").read_bytes()
     pixels = gzip.decompress(packed)[16 + 13 * 784 : 16 + 14 * 784]
@@ -421,6 +425,22 @@ def test_script_prints_one_image_as_numbers(
     assert lines[28] == "label 3"
     with pytest.raises(mnist_files.DataError, match="index is 143; it must be 0 to"):
         run_main(monkeypatch, capsys, "--data_dir", tiny_dir, "--index", TRAIN)
+
+
+def test_script_shows_a_set_with_an_empty_split(
+    tiny_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr(data_sources, "ROOT", tmp_path)
+    flags = ("--data_dir", tiny_dir, "--validation_size")
+    for size, empty in ((0, 3), (TRAIN, 2)):
+        lines = run_main(monkeypatch, capsys, *flags, size)
+        assert lines[empty].split()[1] == "0"
+        assert lines[empty].endswith("none")
+    with pytest.raises(mnist_files.DataError, match="validation size is 144; it must"):
+        run_main(monkeypatch, capsys, *flags, TRAIN + 1)
 
 
 # ----------------------------------------------------- the contract of TensorFlow 1
