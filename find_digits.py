@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from ink import Ink, Part, bounds, find_ink, grey_levels, paper_is_light
+from ink import Ink, Part, bounds, find_ink, grey_levels, share_of_light_paper
 from mnist_image import mnist_image
 
 # Pixels of the longer side at which digits are looked for: at most the first, and where
@@ -31,7 +31,7 @@ def find_digits(image: Image.Image) -> list[Digit]:
     """Return the digits of a picture in reading order.
 
     Args:
-        image: of any size and mode.
+        image: of any size, mode L or RGB, as `pictures.open_picture` gives it.
 
     Returns:
         A list of tuples (box, digit): the box (left, top, right, bottom) in pixels of
@@ -53,7 +53,7 @@ def find_lines(image: Image.Image) -> list[list[Digit]]:
     return [
         [
             (
-                _scaled_box(bounds(group), factor, image.size),
+                _box(group, factor, image.size),
                 mnist_image(found, group, angle),
             )
             for group in line
@@ -71,7 +71,7 @@ def _read(grey: np.ndarray) -> tuple[Ink, list[list[Part]]]:
     step = max(1, round(max(grey.shape) / 800))
     small = ndimage.uniform_filter(grey, step)[::step, ::step] if step > 1 else grey
     shorter, longer = sorted(small.shape)
-    share = paper_is_light(small, int(max(0.5 * shorter, 0.15 * longer)))
+    share = share_of_light_paper(small, int(max(0.5 * shorter, 0.15 * longer)))
     tried = [
         (int(max(width * shorter, 0.3 * width * longer, 12)), dark)
         for dark in (True, False)
@@ -262,8 +262,9 @@ def _lines(groups: list[list[Part]]) -> list[tuple[list[list[Part]], float]]:
     ]
 
 
-def _scaled_box(bounds: Box, factor: float, size: tuple[int, int]) -> Box:
-    top, left, bottom, right = bounds
+def _box(group: Sequence[Part], factor: float, size: tuple[int, int]) -> Box:
+    """Return the box in a picture of `size` that was scaled by `factor`."""
+    top, left, bottom, right = bounds(group)
     return (
         max(0, int(left / factor)),
         max(0, int(top / factor)),

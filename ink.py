@@ -111,8 +111,13 @@ def _paper(grey: np.ndarray, size: int) -> np.ndarray:
     return filled[size:-size, size:-size]
 
 
-def paper_is_light(grey: np.ndarray, size: int) -> float:
-    """Return the share of light pixels around ink; most are paper."""
+def share_of_light_paper(grey: np.ndarray, size: int) -> float:
+    """Return the share of light pixels around ink, most of which are paper.
+
+    Args:
+        grey: float32 array of shape (h, w), values in [0, 1].
+        size: of what may be ink, pixels.
+    """
     above, below = _paper(grey, size), 1 - _paper(1 - grey, size)
     inked = above - below > CONTRAST
     around = ndimage.maximum_filter(inked.view(np.uint8), size // 2) > 0

@@ -19,10 +19,12 @@ STROKE = (1.9, 3.6)
 
 
 def mnist_image(ink: Ink, group: Sequence[Part], angle: float) -> np.ndarray:
-    """Return a digit as MNIST has it: float32 (28, 28).
+    """Return a digit as MNIST has it: float32 array of shape (28, 28), ink is 1.
 
-    The longer side fills 20 pixels with the aspect kept, and the centre of mass is in
-    the middle of 28x28.
+    Args:
+        ink: of the picture.
+        group: the parts that are the digit.
+        angle: slope of the line that it stands on, radians; it is turned back.
     """
     top, left, bottom, right = bounds(group)
     margin = max(4, (max(bottom - top, right - left)) // 8)

@@ -1,6 +1,8 @@
 """Every figure of the project. Drawing opens no window and leaves no figure open."""
 
 import os
+import textwrap
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, told apart with any kind of colour vision.
 BLUE, ORANGE, SKY = "#0072B2", "#D55E00", "#56B4E9"
+THUMBNAILS = 100  # of a page's digits, at most
 # Where a legend hides no point.
 ABOVE = {
     "frameon": False,
@@ -34,7 +37,10 @@ def save(figure: Figure, path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     try:
-        figure.savefig(part, format="png", dpi=120)
+        with warnings.catch_warnings():
+            # A file's name may have letters that the font lacks: boxes stand for them.
+            warnings.filterwarnings("ignore", "Glyph .* missing from")
+            figure.savefig(part, format="png", dpi=120)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -272,6 +278,8 @@ def reading(
 ) -> Figure:
     """Return a picture with its digits boxed, and below it what the network saw.
 
+    Of more than THUMBNAILS digits the first ones are shown below.
+
     Args:
         image: the picture.
         digits: what was read in it, one at least.
@@ -279,12 +287,12 @@ def reading(
         title: what was read.
     """
     columns = min(len(digits), 10)
-    rows = -(-len(digits) // columns)
+    rows = -(-min(len(digits), THUMBNAILS) // columns)
     width = 8.0
     height = min(8.0, max(2.0, width * image.height / image.width))
     figure = Figure(figsize=(width, height + 1.1 * rows), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=(height, 1.1 * rows))
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(textwrap.fill(title, 90), fontsize=11, parse_math=False)
     page = top.subplots()
     page.set_axis_off()
     scale = min(1, 1500 / max(image.size))
@@ -295,7 +303,7 @@ def reading(
     for axes in grid.flat:
         axes.set_axis_off()
     places = (axes for row in grid for axes in row[:columns])
-    for digit, axes in zip(digits, places, strict=False):
+    for digit in digits:
         left, upper, right, lower = digit.box
         sure = digit.probability >= unsure
         colour = BLUE if sure else ORANGE
@@ -311,5 +319,8 @@ def reading(
             verticalalignment="bottom",
             bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.8},
         )
-        _draw_digit(axes, digit.image, f"{answer} {digit.probability:.2f}", not sure)
+        if axes := next(places, None):
+            _draw_digit(
+                axes, digit.image, f"{answer} {digit.probability:.2f}", not sure
+            )
     return figure

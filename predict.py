@@ -96,13 +96,13 @@ def restore(save_dir: Path) -> Classifier:
                 raise
 
 
-def indices(text: str) -> list[int]:
+def indices(text: str) -> range:
     """Return the indices that an argument names: "3", or "0-9" for ten of them."""
     first, dash, last = text.partition("-")
     try:
-        numbers = list(range(int(first), int(last if dash else first) + 1))
+        numbers = range(int(first), int(last if dash else first) + 1)
     except ValueError:
-        numbers = []
+        numbers = range(0)
     if not numbers:
         raise argparse.ArgumentTypeError(
             f"{text!r}; it must be a number from 0, as 7, or a range, as 0-9"
@@ -127,6 +127,11 @@ def test_images(
         data_dir: where others are, of any set of MNIST's form; None for those.
     """
     if data_dir:
+        if not data_dir.exists():
+            raise cli.UserError(
+                f"{data_dir} does not exist: --data_dir names a folder with the files "
+                "of MNIST or of a set of its form"
+            )
         return data_sources.load_test("mnist", data_dir)
     trained_in = (input_data.ROOT / config["constants"]["data_dir"]).resolve()
     return data_sources.load_test(config["dataset"]["name"], trained_in)
@@ -150,14 +155,14 @@ def read_arguments() -> argparse.Namespace:
         "--index",
         type=indices,
         nargs="+",
-        default=[[0]],
+        default=[range(1)],
         help="of test images, from 0: one, several (3 5 8) or a range (0-9)",
     )
     which.add_argument(
         "--first",
         type=count,
         metavar="N",
-        help="labels and predictions of the first N test images, side by side",
+        help="labels of the first N test images, and below them the predictions",
     )
     which.add_argument(
         "--image",
@@ -189,14 +194,14 @@ def main() -> None:
             sys.exit(1)
         return
     _, test = test_images(network.config, args.data_dir)
-    chosen = [index for numbers in args.index for index in numbers]
-    if args.first:
-        chosen = list(range(args.first))
-    if max(chosen) >= test.num_examples:
+    ranges = [range(args.first)] if args.first else args.index
+    last = max(numbers[-1] for numbers in ranges)
+    if last >= test.num_examples:
         raise cli.UserError(
-            f"test image {max(chosen)} was asked for; there are {test.num_examples}, "
+            f"test image {last} was asked for; there are {test.num_examples}, "
             f"with --index 0 to {test.num_examples - 1}"
         )
+    chosen = [index for numbers in ranges for index in numbers]
     images, labels = test.images[chosen], test.labels[chosen]
     probabilities = network.probabilities(images)
     if args.first:

@@ -365,3 +365,14 @@ def test_an_unsure_answer_is_marked_with_the_runner_up() -> None:
         text.get_text() for axes in figure.findobj(plots.Axes) for text in axes.texts
     ]
     assert texts == ["7? 0.45"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_page_of_many_digits_with_an_odd_name_is_drawn(tmp_path: Path) -> None:
+    answers = np.full(10, 0.1, np.float32)
+    digit = pictures.Reading((1, 2, 9, 12), np.zeros((28, 28), np.float32), answers)
+    page = Image.new("L", (40, 30))
+    figure = plots.reading(page, [digit] * 150, 0.6, f"$_$ 手書き.png: {'0' * 150}")
+    plots.save(figure, tmp_path / "page.png")
+    drawn = [axes for axes in figure.findobj(plots.Axes) if axes.axison or axes.images]
+    assert len(drawn) == 1 + plots.THUMBNAILS

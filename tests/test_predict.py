@@ -111,7 +111,7 @@ def test_probabilities_take_any_number_of_images(
     ("flag", "numbers"), [("7", [7]), ("0-3", [0, 1, 2, 3]), ("5-5", [5])]
 )
 def test_indices_are_numbers_or_ranges(flag: str, numbers: list[int]) -> None:
-    assert predict.indices(flag) == numbers
+    assert list(predict.indices(flag)) == numbers
 
 
 @pytest.mark.parametrize(
@@ -122,12 +122,15 @@ def test_indices_are_numbers_or_ranges(flag: str, numbers: list[int]) -> None:
             1,
             f"test image {TEST} was asked for; there are",
         ),
+        (["--index", f"0-{10**20}"], 1, f"test image {10**20} was asked for"),
+        (["--first", str(10**20)], 1, f"test image {10**20 - 1} was asked for"),
         (["--index", "-1"], 2, "must be a number from 0, as 7, or a range, as 0-9"),
         (["--index", "two"], 2, "'two'; it must be a number"),
         (["--index", "9-0"], 2, "'9-0'; it must be"),
         (["--first", "0"], 2, "'0'; it must be a whole number, 1 or more"),
         (["--first", str(TEST + 1)], 1, f"test image {TEST} was asked for"),
         (["--save_dir", "nowhere"], 1, "nowhere holds no trained model: run python tr"),
+        (["--data_dir", "nowhere"], 1, "nowhere does not exist: --data_dir names a"),
         (["--data_dir", __file__], 1, "is a file; a folder for the data is needed"),
     ],
 )
