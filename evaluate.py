@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
-from sklearn import metrics
 
 import cli
 import input_data
@@ -42,6 +40,10 @@ def measure(labels: np.ndarray, probabilities: np.ndarray) -> Report:
         digit that was never answered has no precision, one that is not in the set no
         recall: None.
     """
+    # Only here: they take a second to import, in which Ctrl-C would give a traceback.
+    from scipy.stats import binomtest
+    from sklearn import metrics
+
     answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     right = int(metrics.accuracy_score(labels, answers, normalize=False))
     interval = binomtest(right, len(labels)).proportion_ci(method="wilson")

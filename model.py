@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import cli
 from augment import random_affine
 from graph_mode import tf
 
@@ -272,8 +273,6 @@ def layer_table(outputs: list[tf.Tensor], variables: list[tf.Variable]) -> str:
 
 def main() -> None:
     """Print the layer table."""
-    import cli
-
     parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--network", choices=NETWORKS, default="cnn")
     network = parser.parse_args().network
@@ -283,6 +282,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    import cli
-
     cli.run(main)
