@@ -292,7 +292,7 @@ def reading(
     height = min(8.0, max(2.0, width * image.height / image.width))
     figure = Figure(figsize=(width, height + 1.1 * rows), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=(height, 1.1 * rows))
-    figure.suptitle(textwrap.fill(title, 90), fontsize=11, parse_math=False)
+    figure.suptitle(textwrap.fill(title, 80), fontsize=11, parse_math=False)
     page = top.subplots()
     page.set_axis_off()
     scale = min(1, 1500 / max(image.size))
