@@ -83,7 +83,7 @@ def save(session: tf.Session, saver: tf.train.Saver, save_dir: Path, run: Run) -
         UserError: the disk is full or cannot be written to. What the folder held is as
             it was.
     """
-    name = f"{PREFIX}-{run['step']}"
+    name = name_of(run["step"])
     try:
         _make_way(save_dir, name)
         saver.save(
@@ -104,7 +104,8 @@ def save(session: tf.Session, saver: tf.train.Saver, save_dir: Path, run: Run) -
         checkpoints[name] = {path.name: _sha256(path) for path in files}
         write_config(save_dir, run | {"checkpoints": checkpoints})
     except (tf.errors.OpError, OSError) as error:
-        _remove(save_dir.glob(f"{name}[._]*"))
+        with contextlib.suppress(UserError):
+            clean(save_dir, read_config(save_dir))
         raise UserError(
             f"cannot save to {save_dir} ({_reason(error)}): stopped at step "
             f"{run['step']}; what it held before is as it was"
@@ -140,15 +141,25 @@ def write_derived(save_dir: Path, run: Run) -> None:
             raise UserError(f"cannot write to {save_dir} ({reason})") from None
 
 
-def add(run: Run, row: Row, can_be_best: bool = True) -> None:
-    """Append a row to the history; its step is the best until now, or is not.
+def name_of(step: int) -> str:
+    """Return the name of the checkpoint that is saved after a step."""
+    return f"{PREFIX}-{step}"
+
+
+def add(run: Run, row: Row, name: str | None) -> None:
+    """Append a row to the history; its checkpoint is the best until now, or is not.
 
     Of equal accuracies the later one is the better; without validation the last is.
+
+    Args:
+        run: brought up to date.
+        row: of the history.
+        name: of its checkpoint; None if that is lost.
     """
     run["history"].append(row)
     accuracy, best = row["validation_accuracy"], run["validation_accuracy"]
-    if can_be_best and (best is None or accuracy >= best):
-        run["best"] = f"{PREFIX}-{row['step']}"
+    if name and (best is None or accuracy >= best):
+        run["best"] = name
         run["validation_accuracy"] = accuracy
 
 
@@ -182,11 +193,14 @@ def _make_way(save_dir: Path, name: str) -> None:
         verify(save_dir, old, name)
     except UserError:
         return  # nothing answers from what is damaged
-    files = old["checkpoints"].pop(name)
+    files = old["checkpoints"][name]
     for file in files:
         shutil.copyfile(save_dir / file, save_dir / f"{ASIDE}{file}")
         _flush(save_dir / f"{ASIDE}{file}")
-    old["checkpoints"][f"{ASIDE}{name}"] = {f"{ASIDE}{f}": files[f] for f in files}
+    aside = f"{ASIDE}{name}", {f"{ASIDE}{file}": files[file] for file in files}
+    # In the same place: the last one stays the last.
+    pairs = old["checkpoints"].items()
+    old["checkpoints"] = dict(aside if pair[0] == name else pair for pair in pairs)
     if old["best"] == name:
         old["best"] = f"{ASIDE}{name}"
     write_config(save_dir, old)
@@ -342,18 +356,19 @@ def whole(save_dir: Path, run: Run) -> Run:
         raise UserError(
             f"no checkpoint in {save_dir} is whole: begin anew with --overwrite"
         )
-    step = int(list(checkpoints)[-1].rpartition("-")[2])
+    names = {int(name.rpartition("-")[2]): name for name in checkpoints}
+    step = list(names)[-1]
     rows = [row for row in run["history"] if row["step"] <= step]
-    lost = run["best"]
-    if lost not in checkpoints and any(lost == f"{PREFIX}-{r['step']}" for r in rows):
+    best = run["best"]
+    if best and best not in checkpoints and int(best.rpartition("-")[2]) <= step:
         print(
-            f"train.py: the best checkpoint until then, {lost}, is lost; the best one "
+            f"train.py: the best checkpoint until then, {best}, is lost; the best one "
             "that is left takes its place",
             file=sys.stderr,
         )
     run = run | {"step": step, "finished": False, "checkpoints": checkpoints}
     run |= {"history": [], "best": None, "validation_accuracy": None}
     for row in rows:
-        add(run, row, can_be_best=f"{PREFIX}-{row['step']}" in checkpoints)
+        add(run, row, names.get(row["step"]))
     print(f"train.py: going on from step {step}, {last(run)}", file=sys.stderr)
     return run

@@ -286,7 +286,7 @@ def load_arrays(
     found, bad = _read_all(data_dir, names)
     missing = [name for name in names if name not in found]
     if missing:
-        _refuse_to_mix(data_dir, found, missing[0])
+        _refuse_to_mix(data_dir, found, missing)
     for name in missing:
         data = download(name, MIRRORS if source_url is None else [source_url])
         found[name] = parse_idx(data, FILES[name].magic)
@@ -294,7 +294,7 @@ def load_arrays(
         for path in bad[name]:
             _keep_aside(path)
         _write_whole(data_dir / f"{name}.gz", data)
-    return _together(data_dir, found)
+    return _together(data_dir, {name: found[name] for name in names})
 
 
 def _read_all(
@@ -315,16 +315,16 @@ def _read_all(
 
 
 def _refuse_to_mix(
-    data_dir: Path, found: dict[str, tuple[np.ndarray, str]], missing: str
+    data_dir: Path, found: dict[str, tuple[np.ndarray, str]], missing: Sequence[str]
 ) -> None:
-    """Raise DataError where a file of the folder is of another set than MNIST."""
-    rest, _ = _read_all(data_dir, FILES.keys() - found.keys() - {missing})
+    """Raise DataError where any file of the folder is of another set than MNIST."""
+    rest, _ = _read_all(data_dir, FILES.keys() - found.keys() - set(missing))
     for name, (_, sha256) in (found | rest).items():
         if sha256 != FILES[name].sha256:
             raise DataError(
                 f"{data_dir} holds a data set that is not MNIST ({name} has another "
-                f"checksum), and its {missing} is missing or damaged: add it; nothing "
-                "was downloaded, for MNIST's would not belong to it"
+                f"checksum), and its {missing[0]} is missing or damaged: add it; "
+                "nothing was downloaded, for MNIST's would not belong to it"
             )
 
 

@@ -173,6 +173,8 @@ def read_files(
     names: list[str] = []
     failed = False
     for file in files:
+        # As it can be printed: a name need not be UTF-8.
+        shown = os.fsencode(file).decode("utf-8", "replace")
         try:
             image = open_picture(file)
         except UserError as error:
@@ -182,17 +184,17 @@ def read_files(
         lines = read(image, network)
         written = None
         if lines:
-            stem = "stdin" if file == "-" else Path(file).stem
+            stem = "stdin" if file == "-" else Path(shown).stem
             names.append(stem)
             again = f"-{names.count(stem)}" if names.count(stem) > 1 else ""
             found = [one for line in lines for one in line]
-            title = heading(Path(file).name, lines)
+            title = heading(Path(shown).name, lines)
             figure = plots.reading(image, found, UNSURE, title)
             written = plots.save(figure, save_dir / f"{stem}-read{again}.png")
         if as_json:
-            print(reading_as_json(file, lines, written), flush=True)
+            print(reading_as_json(shown, lines, written), flush=True)
             continue
-        print(heading(file, lines))
+        print(heading(shown, lines))
         for line in lines:
             print("  ".join(map(with_probability, line)))
         if written:

@@ -265,7 +265,7 @@ def train(
             run |= {"step": step, "finished": False}
             if end:
                 row = report(session, graph, data, step, step / per_epoch)
-                checkpoint.add(run, row)
+                checkpoint.add(run, row, checkpoint.name_of(step))
             checkpoint.save(session, graph.saver, save_dir, run)
             saved = time.monotonic()
             if end:

@@ -280,6 +280,7 @@ def moved(
     session: tf.Session,
     x: float,
     y: float,
+    strength: float = 1.0,
     **limits: float,
 ) -> np.ndarray:
     """Return the places (x, y), in pixels, to which 999 transforms move a blob."""
@@ -288,7 +289,7 @@ def moved(
     images = np.tile(blob(x, y)[np.newaxis, :, :, np.newaxis], (999, 1, 1, 1))
     key = model.random_key(1, tf.constant(2), 0)
     result = session.run(
-        augment.random_affine(images, model.AFFINE, tf.constant(1.0), key)
+        augment.random_affine(images, model.AFFINE, tf.constant(strength), key)
     )[..., 0]
     centres = [scipy.ndimage.center_of_mass(image) for image in result]
     return np.array(centres)[:, ::-1]
@@ -329,18 +330,31 @@ def test_scale_and_shear_move_only_along_their_axis(
     x, y = (moved(monkeypatch, session, 20.5, 8.5, scaling=0.07) - 13.5).T
     assert_uniform(7 / x - 1, -0.07, 0.07)
     assert_uniform(-5 / y - 1, -0.07, 0.07)
+    assert abs(np.corrcoef(x, y)[0, 1]) < 0.15  # each axis on its own
     x, y = (moved(monkeypatch, session, 13.5, 19.5, shear=0.1) - 13.5).T
     assert_uniform(-x / 6, -0.1, 0.1)
     np.testing.assert_allclose(y, 6, atol=0.05)
 
 
-def test_augmentation_strength_multiplies_every_range(session: tf.Session) -> None:
-    images = np.tile(blob(18.0, 9.0)[np.newaxis, :, :, np.newaxis], (199, 1, 1, 1))
-    key = model.random_key(1, tf.constant(2), 0)
-    spreads = []
-    for strength in (0.0, 0.5, 1.0):
-        result = session.run(
-            augment.random_affine(images, model.AFFINE, tf.constant(strength), key)
-        )
-        spreads.append(np.abs(result - images).mean())
-    assert spreads[0] < 1e-6 < spreads[1] < 0.7 * spreads[2]
+@pytest.mark.parametrize(
+    ("limit", "x", "y"),
+    [
+        ({"shift": 1.4}, 13.5, 13.5),
+        ({"rotation": 0.12}, 20.5, 13.5),
+        ({"scaling": 0.07}, 20.5, 8.5),
+        ({"shear": 0.1}, 13.5, 19.5),
+    ],
+)
+def test_strength_multiplies_each_range(
+    limit: dict[str, float],
+    x: float,
+    y: float,
+    monkeypatch: pytest.MonkeyPatch,
+    session: tf.Session,
+) -> None:
+    whole, half = (
+        moved(monkeypatch, session, x, y, strength=strength, **limit) - (x, y)
+        for strength in (1.0, 0.5)
+    )
+    assert np.abs(whole).max() > 0.3
+    np.testing.assert_allclose(half, whole / 2, atol=0.08)

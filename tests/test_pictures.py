@@ -246,6 +246,7 @@ def kinds() -> dict[str, bytes]:
         "page.webp": saved(rgb, "WEBP"),
         "page.bmp": saved(rgb, "BMP"),
         "page.gif": saved(rgb, "GIF"),
+        "page.ppm": saved(rgb, "PPM"),
         "frames.gif": saved(rgb, "GIF", save_all=True, append_images=[later]),
     }
 
@@ -290,6 +291,18 @@ def test_bad_files_are_told_in_one_line_each_and_the_others_read(
     for line, (name, (_, told)) in zip(lines, bad.items(), strict=True):
         assert line.startswith(f"predict.py: {name}: ")
         assert told in line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names must be Unicode elsewhere")
+def test_a_name_that_is_not_utf_8_is_printed_with_a_mark(
+    predict_image: Run, tmp_path: Path
+) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    draw([[7]]).save(tmp_path / name)
+    status, out, _ = predict_image(name)
+    assert status == 0
+    assert out.startswith("caf\N{REPLACEMENT CHARACTER}.png: 7\n")
+    assert out.encode()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")

@@ -48,7 +48,8 @@ def test_a_new_process_gives_the_accuracy_that_training_printed(
 ) -> None:
     save_dir, printed = trained
     accuracy = re.search(rf"test accuracy (\S+) \((\d+)/{TEST}\)", printed)
-    assert printed.splitlines()[-1].startswith("next: python predict.py --index 1")
+    last = f"next: python predict.py --index 1 --save_dir {save_dir}"
+    assert printed.splitlines()[-1] == last
     everything = f"0-{TEST - 1}"
     done = run_script(
         "predict.py", "--index", everything, "--save_dir", save_dir, cwd=tmp_path
@@ -190,6 +191,19 @@ def test_edited_constants_do_not_touch_a_saved_network(
 def test_damaged_configuration_is_named(save_dir: Path, text: str) -> None:
     (save_dir / "config.json").write_text(text, encoding="latin-1")
     with pytest.raises(cli.UserError, match=r"config.json is damaged or was edited"):
+        predict.restore(save_dir)
+
+
+@pytest.mark.parametrize("suffix", ["index", "data-00000-of-00001"])
+@pytest.mark.parametrize("kind", ["truncated", "bit flipped"])
+def test_a_damaged_checkpoint_is_refused(
+    suffix: str, kind: str, save_dir: Path
+) -> None:
+    path = save_dir / f"model.ckpt-1.{suffix}"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data[: len(data) // 2] if kind == "truncated" else data)
+    with pytest.raises(cli.UserError, match=f"{path.name} is damaged or of another"):
         predict.restore(save_dir)
 
 

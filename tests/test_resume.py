@@ -1,5 +1,6 @@
 """Resuming, replacing and refusing: train.py over what a folder already holds."""
 
+import errno
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ import input_data
 import mnist_files
 import model
 import predict
+import train
 from graph_mode import tf
 
 IMAGES = np.random.default_rng(0).random((7, 784), dtype=np.float32)
@@ -214,6 +216,66 @@ def test_a_finished_run_answers_until_its_successor_has_a_checkpoint(
     assert same == [True, True, True, False, False]
     found = sorted(path.name for path in save_dir.glob("*.index"))
     assert found == ["model.ckpt-12.index"]
+
+
+def fail_to(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the disk be full for the copy that is put aside, or for what is saved."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    owner, name = {"copy": (shutil, "copyfile"), "save": (tf.train.Saver, "save")}[what]
+    monkeypatch.setattr(owner, name, fail)
+
+
+@pytest.mark.parametrize("what", ["copy", "save"])
+def test_a_full_disk_leaves_the_run_that_was_to_be_replaced(
+    what: str,
+    run_train: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    whole = fingerprint(run_train(SAVE_DIR=tmp_path / "whole"))
+    assert_stops(lambda: run_train(stop_at=11), 143)
+    save_dir = tmp_path / "save"
+    before = predict.restore(save_dir).probabilities(IMAGES)
+    with monkeypatch.context() as full:
+        fail_to(what, full)
+        with pytest.raises(cli.UserError, match=r"No space left .* is as it was"):
+            run_train("--overwrite", SEED=5)
+    assert (predict.restore(save_dir).probabilities(IMAGES) == before).all()
+    run_train("--resume")
+    assert fingerprint(save_dir)["weights"] == whole["weights"]
+    assert fingerprint(save_dir)["history"] == whole["history"]
+
+
+def test_what_is_best_on_validation_is_tested(
+    run_train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracies = {5: 0.5, 10: 0.9, 12: 0.1}
+    original, restored = checkpoint.restore, []
+
+    def restore(*arguments: object) -> None:
+        restored.append(arguments[3])
+        original(*arguments)
+
+    def report(*arguments: object) -> checkpoint.Row:
+        return {"step": arguments[3], "validation_accuracy": accuracies[arguments[3]]}
+
+    row = dict.fromkeys(("epoch", "training_loss"), 0.0)
+    monkeypatch.setattr(train, "report", lambda *a: report(*a) | row)
+    monkeypatch.setattr(checkpoint, "restore", restore)
+    save_dir = run_train()
+    assert restored == ["model.ckpt-10"]
+    assert checkpoint.read_config(save_dir)["best"] == "model.ckpt-10"
+
+
+def test_of_equal_accuracies_the_later_checkpoint_is_the_better() -> None:
+    run = {"history": [], "best": None, "validation_accuracy": None}
+    for step, accuracy in ((1, 0.8), (2, 0.9), (3, 0.9), (4, 0.7)):
+        row = {"step": step, "validation_accuracy": accuracy}
+        checkpoint.add(run, row, checkpoint.name_of(step))
+    assert run["best"] == "model.ckpt-3"
 
 
 def test_three_checkpoints_and_the_best_are_kept(
