@@ -153,7 +153,8 @@ def pytorch(
         nn.Linear(1024, 10),
     ).to(memory_format=layout)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
-    forward = torch.compile(network) if compiled else network
+    # Not dynamic: each batch size is compiled for itself.
+    forward = torch.compile(network, dynamic=False) if compiled else network
     test = torch.from_numpy(data.test.images.reshape(-1, 1, 28, 28))
 
     def logits(images: torch.Tensor) -> torch.Tensor:
@@ -184,7 +185,11 @@ def pytorch(
 def keras(
     data: input_data.Datasets, threads: int, bfloat16: bool = False, jit: bool = False
 ) -> Contender:
-    """Keras 3 on TensorFlow: fit and predict."""
+    """Keras 3 on TensorFlow: fit and predict.
+
+    Their data sets come without autotuning, whose thread makes the end of a call wait
+    for as long as ten seconds; given arrays, Keras turns it on.
+    """
     import keras
     import tensorflow as tf
 
@@ -206,17 +211,21 @@ def keras(
         ]
     )
     network.compile("adam", "sparse_categorical_crossentropy", jit_compile=jit)
-    images = data.train.images.reshape(-1, 28, 28, 1)
-    test = data.test.images.reshape(-1, 28, 28, 1)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+
+    def in_batches(arrays: tuple[np.ndarray, ...], batch_size: int) -> tf.data.Dataset:
+        shaped = tuple(a.reshape(-1, batch_size, *a.shape[1:]) for a in arrays)
+        return tf.data.Dataset.from_tensor_slices(shaped).with_options(options)
 
     def steps(batch_size: int, count: int) -> None:
-        chosen = slice(batch_size * count)
-        network.fit(
-            images[chosen], data.train.labels[chosen], batch_size=batch_size, verbose=0
-        )
+        images = data.train.images[: batch_size * count].reshape(-1, 28, 28, 1)
+        labels = data.train.labels[: batch_size * count]
+        network.fit(in_batches((images, labels), batch_size), verbose=0)
 
     def infer() -> np.ndarray:
-        found = network.predict(test, batch_size=INFERENCE_BATCH, verbose=0)
+        images = data.test.images.reshape(-1, 28, 28, 1)
+        found = network.predict(in_batches((images,), INFERENCE_BATCH), verbose=0)
         return found.argmax(axis=1)
 
     return Contender(steps, infer)

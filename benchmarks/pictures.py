@@ -203,6 +203,8 @@ def main() -> None:
     parser.add_argument("--save_dir", type=Path, default=ROOT / "save_model")
     args = parser.parse_args()
     network = predict.restore(args.save_dir)
+    if not network.config["finished"]:
+        raise cli.UserError(f"{args.save_dir} holds a run that is not finished")
     _, test = data_sources.load_test("mnist", args.data_dir)
     digits, labels = test.images.reshape(-1, 28, 28), test.labels
     table = [
