@@ -65,7 +65,7 @@ RECIPES = {
     },
     "fast": {"EPOCHS": 1.0, "LEARNING_RATE": 2e-3, "AUGMENT": 0.0},
     "default": {},
-    "best": {"EPOCHS": 30.0, "VALIDATION_SIZE": 0},
+    "best": {"EPOCHS": 30.0, "BATCH_SIZE": 50, "VALIDATION_SIZE": 0},
 }
 # --------------------------------------------------------------------------------
 
