@@ -211,6 +211,11 @@ def accuracy_text(accuracy: float, count: int) -> str:
     return f"{accuracy:.4f} ({round(accuracy * count)}/{count})"
 
 
+def short(epochs: float) -> str:
+    """Return a number of epochs in three digits, or as many as it has."""
+    return f"{epochs:.3g}" if epochs < 999.5 else f"{epochs:.0f}"
+
+
 def report_line(
     row: checkpoint.Row, epochs: float, validation_size: int, seconds: float
 ) -> str:
@@ -220,7 +225,8 @@ def report_line(
     if accuracy is not None:
         validation = f"validation accuracy {accuracy_text(accuracy, validation_size)}"
     return (
-        f"epoch {row['epoch']:4.3g}/{epochs:g}  loss {row['training_loss']:.4f}  "
+        f"epoch {short(row['epoch']):>4}/{short(epochs)}  "
+        f"loss {row['training_loss']:.4f}  "
         f"{validation}  {seconds:.1f} s"
     )
 

@@ -195,6 +195,14 @@ def test_a_separable_set_is_learned_completely(
     }
 
 
+@pytest.mark.parametrize(
+    ("epochs", "text"),
+    [(2.50627, "2.51"), (5.0, "5"), (200.0, "200"), (999.7, "1000"), (2e4, "20000")],
+)
+def test_numbers_of_epochs_are_short(epochs: float, text: str) -> None:
+    assert train.short(epochs) == text
+
+
 def test_no_validation_images_is_a_choice(run_train: Callable[..., Path]) -> None:
     save_dir = run_train(VALIDATION_SIZE=0, draw=True)
     assert (save_dir / "curves.png").exists()
