@@ -72,7 +72,7 @@ def status(main: Callable[[], None], *mistakes: type[Exception]) -> int:
 def run(main: Callable[[], None], *mistakes: type[Exception]) -> NoReturn:
     """Call `main` and exit with its status at once."""
     code = status(main, *mistakes)
-    with contextlib.suppress(OSError):  # a full disk was told of, a closed pipe is not
+    with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
     sys.stderr.flush()
     # Everything is written. Python would spend a second on taking TensorFlow apart.

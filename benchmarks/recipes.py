@@ -6,7 +6,7 @@
 `search` trains candidates for the recipes `fast` and `best` and keeps their validation
 accuracy. `test` trains each recipe with five seeds, in turn, and keeps the test
 accuracy. What is done is not done again. Written are search.json, search.md,
-recipes.json and recipes.md in benchmarks/results/. About nine hours on two cores.
+recipes.json and recipes.md in benchmarks/results/. It takes hours.
 """
 
 import argparse

@@ -172,6 +172,14 @@ def test_an_interrupted_run_is_not_replaced_unasked(
     assert checkpoint.read_config(tmp_path / "save")["finished"]
 
 
+def test_a_folder_with_a_space_is_quoted_in_what_to_run_next(
+    run_train: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    save_dir = tmp_path / "two words"
+    assert_stops(lambda: run_train(f"--save_dir={save_dir}", stop_at=3), 143)
+    assert f"train.py --resume --save_dir '{save_dir}'" in capsys.readouterr().err
+
+
 def test_nothing_to_resume_is_said(run_train: Callable[..., Path]) -> None:
     with pytest.raises(cli.UserError, match="holds no run to resume"):
         run_train("--resume")
@@ -244,6 +252,10 @@ def test_a_full_disk_leaves_the_run_that_was_to_be_replaced(
         with pytest.raises(cli.UserError, match=r"No space left .* is as it was"):
             run_train("--overwrite", SEED=5)
     assert (predict.restore(save_dir).probabilities(IMAGES) == before).all()
+    run = checkpoint.read_config(save_dir)
+    assert len(run["checkpoints"]) == 3
+    for name in run["checkpoints"]:  # not only the one that answers
+        checkpoint.verify(save_dir, run, name)
     run_train("--resume")
     assert fingerprint(save_dir)["weights"] == whole["weights"]
     assert fingerprint(save_dir)["history"] == whole["history"]
