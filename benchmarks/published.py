@@ -105,7 +105,7 @@ ROWS = (
 
 def measure(row: Row, seed: int, data_dir: Path) -> Found:
     """Train it; return the accuracies and the seconds that it took."""
-    run, seconds = train(
+    run, seconds, _ = train(
         RUNS / f"{row.network}-{seed}",
         "--resume" if row.goes_on else "--overwrite",
         f"--network={row.network}",

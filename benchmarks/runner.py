@@ -1,6 +1,7 @@
 """What the benchmarks share: train.py as a process, means, results that are kept."""
 
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -20,8 +21,16 @@ Found = dict[str, float]
 Results = dict[str, dict[str, Found]]  # by row and seed
 
 
-def train(save_dir: Path, *flags: str) -> tuple[dict[str, Any], float]:
-    """Run train.py; return what config.json says and the seconds of the command."""
+def train(save_dir: Path, *flags: str) -> tuple[dict[str, Any], float, float]:
+    """Run train.py.
+
+    Returns:
+        What config.json says, the seconds of the whole command, and those of training,
+        which train.py prints and which include validation.
+
+    Raises:
+        SystemExit: it failed.
+    """
     import checkpoint  # and TensorFlow, which other frameworks' processes do without
 
     command = [sys.executable, str(ROOT / "train.py"), f"--save_dir={save_dir}", *flags]
@@ -30,7 +39,8 @@ def train(save_dir: Path, *flags: str) -> tuple[dict[str, Any], float]:
     seconds = time.monotonic() - begun
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)}: {done.stderr}")
-    return checkpoint.read_config(save_dir), seconds
+    training = float(re.findall(r"([\d.]+) s$", done.stdout, re.MULTILINE)[-1])
+    return checkpoint.read_config(save_dir), seconds, training
 
 
 def mean(values: Sequence[float]) -> str:
