@@ -26,7 +26,7 @@ def train(save_dir: Path, *flags: str) -> tuple[dict[str, Any], float, float]:
 
     Returns:
         What config.json says, the seconds of the whole command, and those of training,
-        which train.py prints and which include validation.
+        validation and saving, which train.py prints.
 
     Raises:
         SystemExit: it failed.

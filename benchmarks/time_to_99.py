@@ -6,8 +6,8 @@
 The examples are pytorch/examples' mnist and Keras's mnist_convnet, written anew from
 their published settings and tested after each epoch until they are there. Ours is
 ``train.py --recipe fast``, whose length is set beforehand. Compared are the seconds of
-training (ours with its validation), and those of the whole command: start-up, data and
-one test on top, and for ours saving. Three rounds in turn. Writes
+training (ours with validation and saving), and those of the whole command: start-up,
+data and one test on top. Three rounds in turn. Writes
 benchmarks/results/time_to_99.json and time_to_99.md; about a quarter of an hour.
 """
 

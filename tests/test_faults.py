@@ -34,6 +34,10 @@ FLAGS = (
     "--eval_steps=60",
 )
 OFTEN = "--checkpoint_seconds=0.3"
+TOLD_BEFORE = (
+    r"data: .*not MNIST.*|train\.py: .*/model\.ckpt-\S+ is "
+    r"(missing|damaged or of another run \(other checksum\))"
+)
 
 
 def command(data_dir: Path, save_dir: Path, *flags: str) -> list[str]:
@@ -222,8 +226,8 @@ def in_process(
     if status:
         # One line refuses; --resume tells of each checkpoint that it tried before.
         *notes, refusal = error.splitlines()
-        assert all("not MNIST" in note or "model.ckpt-" in note for note in notes)
-        assert refusal
+        assert all(re.fullmatch(TOLD_BEFORE, note) for note in notes), error
+        assert refusal.startswith(f"{Path(argv[0]).name}: "), error
         assert out == ""
     return status, out
 

@@ -200,7 +200,9 @@ def test_a_separable_set_is_learned_completely(
     [(2.50627, "2.51"), (5.0, "5"), (200.0, "200"), (999.7, "1000"), (2e4, "20000")],
 )
 def test_numbers_of_epochs_are_short(epochs: float, text: str) -> None:
-    assert train.short(epochs) == text
+    row = {"epoch": epochs, "training_loss": 0.1, "validation_accuracy": None}
+    line = train.report_line(row, epochs, 0, 1.0)
+    assert line == f"epoch {text:>4}/{text}  loss 0.1000  no validation  1.0 s"
 
 
 def test_no_validation_images_is_a_choice(run_train: Callable[..., Path]) -> None:
