@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from graph_mode import tf
+from common.session import tf
 
 
 def random_affine(

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-import cli
+from common import cli
 from input_data import NOT_MNIST, ROOT, DataSet, Datasets, data_set, split
 from mnist_files import (
     CLASSES,
@@ -130,7 +130,7 @@ def print_splits(splits: Datasets) -> None:
 
 def main() -> None:
     """Print the splits and draw sixteen digits, or print and show one."""
-    import plots  # and matplotlib, which reading data does without
+    from common import plots  # and matplotlib, which reading data does without
 
     parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", type=Path, default=ROOT / "data")

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-import cli
 import input_data
-import plots
 import predict
 import train
+from common import cli, plots
 from model import CLASSES
 
 MISTAKES = 10  # shown at most

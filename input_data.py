@@ -197,7 +197,7 @@ def split(
 
 if __name__ == "__main__":
     # Only here: a script for TensorFlow 1 has none of these beside it.
-    import cli
     import data_sources
+    from common import cli
 
     cli.run(data_sources.main, DataError)

@@ -11,9 +11,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import cli
 from augment import random_affine
-from graph_mode import tf
+from common import cli
+from common.session import tf
 
 # ---------------------------------------------------------------------- constants
 # The architectures: what is changed here is another network, to be trained anew.

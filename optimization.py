@@ -2,7 +2,7 @@
 
 import math
 
-from graph_mode import tf
+from common.session import tf
 from model import CLASSES
 
 

@@ -17,16 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
-import checkpoint
-import cli
 import data_sources
-import flags
 import input_data
 import model
 import optimization
-import plots
 import train
-from graph_mode import available_cores, cpu_has_bfloat16, session_config, tf
+from common import cli, plots
+from common import settings as flags
+from common.session import available_cores, cpu_has_bfloat16, session_config, tf
+from saving import checkpoints as checkpoint
 
 BATCH = 500  # images evaluated at once; larger batches are no faster
 GRID = 100  # pictures that a grid shows at most
@@ -188,7 +187,7 @@ def main() -> None:
     args = read_arguments()
     network = restore(args.save_dir)
     if args.image:
-        import pictures  # and scipy, which test images do not need
+        from handwriting import pictures  # and scipy, which test images do not need
 
         if not pictures.read_files(args.image, network, args.save_dir, args.json):
             sys.exit(1)

@@ -18,16 +18,15 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-import checkpoint
-import cli
 import data_sources
-import flags
 import input_data
 import model
 import optimization
-import plots
-import runs
-from graph_mode import session_config, tf
+from common import cli, plots
+from common import settings as flags
+from common.session import session_config, tf
+from saving import checkpoints as checkpoint
+from saving import resume as runs
 
 # ---------------------------------------------------------------------- constants
 DATASET = "auto"  # mnist, digits (scikit-learn's, offline) or auto: what can be had

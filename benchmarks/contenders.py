@@ -35,10 +35,10 @@ class Contender(NamedTuple):
 
 def graph_mode(data: input_data.Datasets, threads: int, bfloat16: bool) -> Contender:
     """This project's own training loop and graph."""
-    import flags
     import model
     import train
-    from graph_mode import session_config, tf
+    from common import settings as flags
+    from common.session import session_config, tf
 
     constants = {key.lower(): getattr(train, key) for key in flags.RULES}
     constants |= {"augment": 0.0, "label_smoothing": 0.0, "schedule": "constant"}
@@ -80,7 +80,7 @@ def batches(images: np.ndarray) -> list[np.ndarray]:
 
 def article(data: input_data.Datasets, threads: int) -> Contender:
     """Train as scripts of TensorFlow 1's time do: accuracy evaluated at every step."""
-    from graph_mode import tf
+    from common.session import tf
 
     del threads  # such a script sets none; TensorFlow takes all cores
 

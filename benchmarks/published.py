@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from runner import ROOT, RUNS, Found, Results, fill, mean, train
 
-import plots
+from common import plots
 
 SEEDS = (1, 2, 3)
 # None of the write-ups has a schedule, smoothing, augmentation or bfloat16.

@@ -31,7 +31,8 @@ def train(save_dir: Path, *flags: str) -> tuple[dict[str, Any], float, float]:
     Raises:
         SystemExit: it failed.
     """
-    import checkpoint  # and TensorFlow, which other frameworks' processes do without
+    # And TensorFlow, which other frameworks' processes do without.
+    from saving import checkpoints as checkpoint
 
     command = [sys.executable, str(ROOT / "train.py"), f"--save_dir={save_dir}", *flags]
     begun = time.monotonic()

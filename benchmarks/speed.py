@@ -22,8 +22,8 @@ from contenders import CONTENDERS
 from runner import RESULTS, ROOT
 from tqdm import tqdm
 
-import graph_mode
-import plots
+from common import plots
+from common import session as graph_mode
 
 ROUNDS = 5
 STEPS = {10: 200, 100: 40, 500: 8}  # timed at once, by batch size

@@ -8,12 +8,11 @@ import pytest
 from conftest import TEST, write_set
 from matplotlib import pyplot
 
-import checkpoint
-import cli
 import evaluate
 import input_data
-import plots
 import train
+from common import cli, plots
+from saving import checkpoints as checkpoint
 
 pytestmark = pytest.mark.filterwarnings("error::UserWarning", "error::RuntimeWarning")
 

@@ -14,7 +14,7 @@ import augment
 import data_sources
 import model
 import optimization
-from graph_mode import tf
+from common.session import tf
 
 CNN = model.ARCHITECTURES["cnn"]
 ODD = {"kernel_size": 3, "conv_1_filters": 5, "conv_2_filters": 7, "fc_units": 11}

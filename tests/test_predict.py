@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from conftest import TEST
 
-import checkpoint
-import cli
 import input_data
 import model
-import plots
 import predict
-from graph_mode import tf
+from common import cli, plots
+from common.session import tf
+from saving import checkpoints as checkpoint
 
 
 @pytest.fixture(scope="module")

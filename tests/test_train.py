@@ -16,11 +16,11 @@ from types import SimpleNamespace
 import pytest
 from conftest import ROOT, TEST, TRAIN, write_set
 
-import flags
 import model
-import plots
 import train
-from graph_mode import cpu_has_bfloat16, tf
+from common import plots
+from common import settings as flags
+from common.session import cpu_has_bfloat16, tf
 
 SMALL = {"kernel_size": 3, "conv_1_filters": 5, "conv_2_filters": 7, "fc_units": 64}
 
@@ -321,8 +321,9 @@ def test_a_recipe_replaces_constants_and_a_flag_replaces_it(
 
 
 def test_imports_are_silent_and_write_nothing(tmp_path: Path) -> None:
-    code = "import input_data, plots, sys; assert 'tensorflow' not in sys.modules\n"
-    code += "import train, predict, model, checkpoint, runs, graph_mode, cli"
+    code = "import sys, input_data, common.plots\n"
+    code += "assert 'tensorflow' not in sys.modules\n"
+    code += "import train, predict, model, saving.resume, handwriting.pictures"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -340,6 +341,8 @@ def test_constants_edited_in_a_copy_from_another_folder(tmp_path: Path) -> None:
     project.mkdir()
     for script in ROOT.glob("*.py"):
         shutil.copy(script, project)
+    for room in ("common", "saving", "handwriting"):
+        shutil.copytree(ROOT / room, project / room)
     write_set(project / "data")
     text = (project / "train.py").read_text()
     for name, value in (("STEPS", 3), ("BATCH_SIZE", 50), ("VALIDATION_SIZE", 13)):

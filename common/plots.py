@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 if TYPE_CHECKING:
     from PIL import Image
 
-    from pictures import Reading
+    from handwriting.pictures import Reading
 
 # Okabe and Ito's colours, told apart with any kind of colour vision.
 BLUE, ORANGE, SKY = "#0072B2", "#D55E00", "#56B4E9"

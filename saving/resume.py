@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
-import checkpoint
 import data_sources
 import input_data
 import model
-from cli import UserError
+from common.cli import UserError
+from saving import checkpoints as checkpoint
 
 # Constants that a resumed run may have others of than it was started with: lengths, for
 # they may grow, and what does not touch the numbers.

@@ -28,8 +28,8 @@ from typing import Any
 
 import filelock
 
-from cli import UserError
-from graph_mode import tf
+from common.cli import UserError
+from common.session import tf
 
 CONFIG = "config.json"
 HISTORY = "history.csv"

@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-import cli
-import find_digits
-import pictures
-import plots
 import predict
+from common import cli, plots
+from handwriting import find_digits, pictures
 
 Run = Callable[..., tuple[int, str, str]]
 # Strokes of digits in a box of 60 x 100, drawn by hand.

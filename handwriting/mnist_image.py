@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from ink import Ink, Part, bounds
+from handwriting.ink import Ink, Part, bounds
 
 # Of a digit's 20 pixels; the 10th and 90th percentile of MNIST's training images.
 STROKE = (1.9, 3.6)

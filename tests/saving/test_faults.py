@@ -19,12 +19,12 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, write_set
 
-import checkpoint
-import cli
 import input_data
 import predict
 import train
-from graph_mode import tf
+from common import cli
+from common.session import tf
+from saving import checkpoints as checkpoint
 
 STEPS = 300  # with evaluations every 60, and checkpoints between them
 FLAGS = (

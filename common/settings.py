@@ -10,8 +10,8 @@ from typing import Any
 import data_sources
 import input_data
 import model
-from cli import ArgumentParser, UserError
-from graph_mode import available_cores, cpu_has_bfloat16
+from common.cli import ArgumentParser, UserError
+from common.session import available_cores, cpu_has_bfloat16
 from optimization import LOSSES, OPTIMIZERS
 
 # How a value is read from text, the test it must pass, and what it may be in words.

@@ -1,9 +1,9 @@
 """Read 200 generated sheets of MNIST test digits, whose right answer is known.
 
-    python benchmarks/pictures.py --data_dir data
+    python benchmarks/sheets.py --data_dir data
 
 It prints a table by difficulty and the time that a 12-megapixel photo takes, and writes
-both to benchmarks/results/pictures.md. A minute on two cores.
+both to benchmarks/results/sheets.md. A minute on two cores.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from PIL import Image
 from runner import RESULTS, ROOT
 from scipy import ndimage
 
-import cli
 import data_sources
 import input_data
-import pictures
 import predict
+from common import cli
+from handwriting import pictures
 
 SEED = 1  # of the sheets
 SHEETS = 40  # of each difficulty
@@ -231,7 +231,7 @@ def main() -> None:
     table += ["", f"A photo of 12 megapixels is opened and read in {seconds:.1f} s."]
     print(table[-1])
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "pictures.md").write_text("\n".join(table) + "\n")
+    (RESULTS / "sheets.md").write_text("\n".join(table) + "\n")
 
 
 def row(name: str, count: np.ndarray) -> str:

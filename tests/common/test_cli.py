@@ -9,7 +9,7 @@ from conftest import ROOT
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
 def test_a_full_disk_behind_the_output_is_told_in_one_line() -> None:
-    code = "import cli; cli.run(lambda: print('6'))"
+    code = "from common import cli; cli.run(lambda: print('6'))"
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-c", code],

@@ -11,9 +11,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-import find_digits
-import plots
-from cli import UserError
+from common import plots
+from common.cli import UserError
+from handwriting import find_digits
 
 # Not what Pillow opens besides: reading EPS, for one, starts another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")

@@ -13,8 +13,15 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from ink import Ink, Part, bounds, find_ink, grey_levels, share_of_light_paper
-from mnist_image import mnist_image
+from handwriting.ink import (
+    Ink,
+    Part,
+    bounds,
+    find_ink,
+    grey_levels,
+    share_of_light_paper,
+)
+from handwriting.mnist_image import mnist_image
 
 # Pixels of the longer side at which digits are looked for: at most the first, and where
 # they are SMALL then, or none are found, the second.

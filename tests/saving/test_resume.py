@@ -14,14 +14,14 @@ import pytest
 from conftest import write_set
 from test_train import SMALL, fingerprint, run_in_process
 
-import checkpoint
-import cli
 import input_data
 import mnist_files
 import model
 import predict
 import train
-from graph_mode import tf
+from common import cli
+from common.session import tf
+from saving import checkpoints as checkpoint
 
 IMAGES = np.random.default_rng(0).random((7, 784), dtype=np.float32)
 

@@ -1,0 +1,1 @@
+"""Everything that writes and reads save_model/."""
