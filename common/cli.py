@@ -47,24 +47,34 @@ def noted_signals() -> Iterator[list[int]]:
         restore()
 
 
+def script_name() -> str:
+    """Return the name of the script that runs, as errors begin with it."""
+    return os.path.basename(sys.argv[0])
+
+
+def warn(text: str) -> None:
+    """Print a line on stderr that begins with the script's name."""
+    print(f"{script_name()}: {text}", file=sys.stderr)
+
+
 def status(main: Callable[[], None], *mistakes: type[Exception]) -> int:
     """Call `main`; return the exit status.
 
     UserError, OSError and `mistakes` are told in one line.
     """
-    script = os.path.basename(sys.argv[0])
     try:
         main()
         sys.stdout.flush()
     except SystemExit as stop:
         return stop.code
     except KeyboardInterrupt:
-        print(f"\n{script}: stopped by Ctrl-C", file=sys.stderr)
+        print(file=sys.stderr)  # the terminal has echoed ^C
+        warn("stopped by Ctrl-C")
         return 130
     except BrokenPipeError:
         return 1  # the reader of our output is gone (`| head`)
     except (UserError, OSError, *mistakes) as error:
-        print(f"{script}: {error}", file=sys.stderr)
+        warn(str(error))
         return 1
     return 0
 
