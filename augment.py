@@ -4,31 +4,55 @@ from collections.abc import Mapping
 
 from common.session import tf
 
+# ---------------------------------------------------------------------- constants
+# Limits at strength 1: each amount is uniform between minus and plus its limit.
+AFFINE = {
+    "rotation": 0.12,  # radians
+    "scaling": 0.07,  # share of the size, each axis on its own
+    "shear": 0.1,  # pixels along a row per row
+    "shift": 1.4,  # pixels, each axis on its own
+}
+# --------------------------------------------------------------------------------
+
+
+def augment(
+    images: tf.Tensor, limits: Mapping[str, float], strength: tf.Tensor, key: tf.Tensor
+) -> tf.Tensor:
+    """Distort images where `strength` is above 0; return them unchanged otherwise.
+
+    The arguments and the shape are those of `random_affine`.
+    """
+    distorted = tf.cond(
+        strength > 0,
+        lambda: random_affine(images, limits, strength, key),
+        lambda: images,
+    )
+    return tf.ensure_shape(distorted, images.shape)
+
 
 def random_affine(
     images: tf.Tensor, limits: Mapping[str, float], strength: tf.Tensor, key: tf.Tensor
 ) -> tf.Tensor:
     """Rotate, scale, shear and shift each image by its own random amounts.
 
+    P. Simard, D. Steinkraus, J. Platt, "Best Practices for Convolutional Neural
+    Networks Applied to Visual Document Analysis", 2003, shows what this gains.
+
     Args:
         images: float32 tensor of shape [batch_size, size, size, 1].
-        limits: `rotation` in radians, `scaling` as a share of the size, `shear` in
-            pixels along a row per row, `shift` in pixels; each amount is uniform
-            between plus and minus its limit.
+        limits: of each amount, as in AFFINE.
         strength: float32 scalar that multiplies the limits.
-        key: int64 tensor of shape [2].
+        key: int64 tensor of shape [2] that decides the amounts.
 
     Returns:
         Float32 tensor of the same shape: bilinear interpolation, zeros from outside.
-        P. Simard, D. Steinkraus, J. Platt, "Best Practices for Convolutional Neural
-        Networks Applied to Visual Document Analysis", 2003, shows what this gains.
     """
     names = ("rotation", "scaling", "scaling", "shear", "shift", "shift")
     most = strength * tf.constant([limits[name] for name in names])
     amounts = tf.random.stateless_uniform([tf.shape(images)[0], 6], key, -most, most)
-    angle, log_x, log_y, shear, shift_x, shift_y = tf.unstack(amounts, axis=1)
+    angle, growth_x, growth_y, shear, shift_x, shift_y = tf.unstack(amounts, axis=1)
     cos, sin = tf.cos(angle), tf.sin(angle)
-    scale_x, scale_y = 1 + log_x, 1 + log_y
+    scale_x, scale_y = 1 + growth_x, 1 + growth_y
     # Where an output pixel (x, y) comes from: (a x + b y + c, d x + e y + f).
     a, b = scale_x * cos, scale_y * (shear * cos - sin)
     d, e = scale_x * sin, scale_y * (shear * sin + cos)

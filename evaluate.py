@@ -15,8 +15,8 @@ import numpy as np
 
 import input_data
 import predict
-import train
 from common import cli, plots
+from common.paths import SAVE_DIR
 from model import CLASSES
 
 MISTAKES = 10  # shown at most
@@ -26,7 +26,7 @@ Report = dict[str, Any]  # what report.json holds
 
 
 def measure(labels: np.ndarray, probabilities: np.ndarray) -> Report:
-    """Return what is to say of a network's answers to test images.
+    """Return accuracy, loss, calibration and mistakes of a network's answers.
 
     Args:
         labels: uint8 array of shape (n,), the truth.
@@ -110,7 +110,7 @@ def mistakes(
 def accuracy_line(report: Report) -> str:
     """Return the accuracy with its counts and interval."""
     low, high = report["interval_95"]
-    accuracy = train.accuracy_text(report["accuracy"], report["images"])
+    accuracy = cli.accuracy_text(report["right"], report["images"])
     return f"test accuracy {accuracy}, 95 % interval {low:.4f} to {high:.4f}"
 
 
@@ -142,26 +142,26 @@ def print_report(report: Report) -> None:
 def main() -> None:
     """Measure, print, draw."""
     parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--save_dir", type=Path, default=SAVE_DIR)
     parser.add_argument(
-        "--save_dir", type=Path, default=input_data.ROOT / train.SAVE_DIR
-    )
-    parser.add_argument(
-        "--data_dir", type=Path, help="any set of MNIST's form; default: as at training"
+        "--data_dir",
+        type=Path,
+        help="a data set of the form of MNIST; default: as at training",
     )
     args = parser.parse_args()
     network = predict.restore(args.save_dir)
-    run = network.config
-    source, test = predict.test_images(run, args.data_dir)
+    run = network.run
+    source, test = predict.load_test_images(run, args.data_dir)
+    name, trained_on = run.settings.network, run.data.name
     what = (
-        f"{run['network']} trained on {run['dataset']['name']}, {network.step} steps; "
-        f"tested on {source.name}"
+        f"{name} trained on {trained_on}, {network.step} steps; tested on {source.name}"
     )
     print(what + (f" in {args.data_dir}" if args.data_dir else ""))
     probabilities = network.probabilities(test.images)
     report = {
-        "network": run["network"],
+        "network": name,
         "steps": network.step,
-        "trained_on": run["dataset"]["name"],
+        "trained_on": trained_on,
         "tested_on": source._asdict(),
         **measure(test.labels, probabilities),
     }

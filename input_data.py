@@ -18,15 +18,27 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mnist_files import CLASSES, IMAGE_SIZE, DataError, load_arrays, say
+from mnist_files import (
+    CLASSES,
+    IMAGE_SIZE,
+    TEST_FILES,
+    DataError,
+    DataNotFoundError,
+    load_arrays,
+    say,
+)
 
-ROOT = Path(__file__).resolve().parent
+DATASETS = ("auto", "mnist", "digits")
+DIGITS_TEST = 300  # of the embedded digits, held out
+DIGITS_VALIDATION = 300  # of the embedded digits for validation, at most
 # What to say of data sets that are not MNIST.
 NOT_MNIST = {
     "digits": "NOT MNIST: these are the 1,797 small digits that come with scikit-learn",
-    "own": "not MNIST: a data set of its form with other checksums, used as your own "
-    "(Fashion-MNIST is one such)",
+    "own": "not MNIST: a data set of the same form with other checksums, used as your "
+    "own (Fashion-MNIST, for example)",
 }
+
+# ---------------------------------------------------- the interface of TensorFlow 1
 
 
 @functools.lru_cache(maxsize=4)
@@ -195,9 +207,162 @@ def split(
     )
 
 
+# ------------------------------------------------ the data that the scripts use
+
+
+class Source(NamedTuple):
+    """Where a data set is from."""
+
+    name: str  # "mnist", "own" (the same form, other checksums) or "digits"
+    sha256: str  # of its files; "" for scikit-learn's digits
+
+
+def load(
+    dataset: str, data_dir: Path, validation_size: int, seed: int
+) -> tuple[Source, Datasets]:
+    """Return the data that a script trains on, and their source.
+
+    Args:
+        dataset: "mnist" for the files in `data_dir`, downloaded if missing; "digits"
+            for scikit-learn's; "auto" for MNIST where it is available, else digits.
+        data_dir: folder of the four files.
+        validation_size: the number of training images kept for validation.
+        seed: decides the order of the batches.
+
+    Returns:
+        The source and the splits, float32 images of shape (n, 784) and uint8 labels.
+
+    Raises:
+        DataError: the data are not available or damaged, or `validation_size` is out
+            of range.
+    """
+    if dataset != "digits":
+        try:
+            arrays, is_mnist, sha256 = load_arrays(data_dir)
+            if not is_mnist:
+                say(f"{data_dir}: {NOT_MNIST['own']}")
+            splits = split(arrays.values(), validation_size, seed)
+            return Source("mnist" if is_mnist else "own", sha256), splits
+        except DataNotFoundError as error:
+            if dataset == "mnist":
+                raise
+            say(str(error))
+            say(NOT_MNIST["digits"])
+    arrays = embedded_digits()
+    validation_size = min(validation_size, DIGITS_VALIDATION)
+    return Source("digits", ""), split(arrays, validation_size, seed)
+
+
+def load_test(dataset: str, data_dir: Path) -> tuple[Source, DataSet]:
+    """Return the source and the test images of a data set that `load` names.
+
+    Returns:
+        The source, whose SHA-256 is of the two test files; float32 images of shape
+        (n, 784) with uint8 labels.
+
+    Raises:
+        DataError: the files are not available or damaged.
+    """
+    if dataset == "digits":
+        test_images, test_labels = embedded_digits()[2:]
+        return Source("digits", ""), data_set(test_images, test_labels, None)
+    arrays, is_mnist, sha256 = load_arrays(data_dir, TEST_FILES)
+    if dataset == "mnist" and not is_mnist:
+        say(f"{data_dir}: {NOT_MNIST['own']}")
+    source = Source("mnist" if is_mnist else "own", sha256)
+    return source, data_set(*arrays.values(), None)
+
+
+def embedded_digits() -> list[np.ndarray]:
+    """Return scikit-learn's embedded digits in the form of MNIST's four arrays.
+
+    1,797 real handwritten digits of 8x8 pixels (E. Alpaydin, C. Kaynak, "Optical
+    Recognition of Handwritten Digits", UCI), scaled into the middle 20x20 of 28x28 as
+    MNIST's digits are. 300 of them, stratified by digit, are the test set.
+    """
+    # Only here: scikit-learn takes a second to import, and MNIST does without it.
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    images, labels = load_digits(return_X_y=True)
+    # Bilinear: each of 20 rows is a mix of the two nearest of 8.
+    centres = (np.arange(IMAGE_SIZE) - 3.5) * 8 / 20 - 0.5
+    tent = np.maximum(0, 1 - np.abs(centres[:, np.newaxis] - np.arange(8)))
+    images = tent @ images.reshape(-1, 8, 8) @ tent.T * (255 / 16)
+    images = np.rint(images).astype(np.uint8)
+    train_images, test_images, train_labels, test_labels = train_test_split(
+        images,
+        labels.astype(np.uint8),
+        test_size=DIGITS_TEST,
+        random_state=0,
+        stratify=labels,
+    )
+    return [train_images, train_labels, test_images, test_labels]
+
+
+# ------------------------------------------------------------------- the script
+
+
+def print_splits(splits: Datasets) -> None:
+    """Print a line a split: images, images of each digit, type and range of values."""
+    digits = "".join(f"{digit:>6}" for digit in range(CLASSES))
+    print(f"{'split':<12}{'images':>6}  {digits}  {'dtype':<8} range")
+    for name, data in zip(splits._fields, splits, strict=True):
+        counts = np.bincount(data.labels, minlength=CLASSES)
+        values = "none"
+        if data.num_examples:
+            values = f"{data.images.min():g} to {data.images.max():g}"
+        print(
+            f"{name:<12}{data.num_examples:>6}  "
+            + "".join(f"{count:>6}" for count in counts)
+            + f"  {data.images.dtype!s:<8} {values}"
+        )
+
+
+def print_image(pixels: np.ndarray) -> None:
+    """Print 784 pixels in [0, 1] as 28 rows of numbers from 0 to 255."""
+    image = np.rint(pixels * 255).astype(int)
+    for row in image.reshape(IMAGE_SIZE, IMAGE_SIZE):
+        print("".join(f"{value:4d}" for value in row))
+
+
+def main() -> None:
+    """Print the splits and draw sixteen digits, or print and show one."""
+    # Only here: a script for TensorFlow 1 has none of these beside input_data.py.
+    from common import cli, plots
+    from common.paths import ROOT, SAVE_DIR
+
+    parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
+    parser.add_argument("--dataset", choices=DATASETS, default="auto")
+    parser.add_argument("--validation_size", type=int, default=5000)
+    parser.add_argument("--index", type=int, help="print this training image, from 0")
+    args = parser.parse_args()
+    size = args.validation_size if args.index is None else 0
+    source, splits = load(args.dataset, args.data_dir, size, seed=0)
+    train = splits.train
+    if args.index is None:
+        print(f"{source.name}: images of 28x28 pixels, labels 0 to 9")
+        print_splits(splits)
+        some = train if train.num_examples else splits.validation
+        shown = some.images[:16], some.labels[:16]
+    elif 0 <= args.index < train.num_examples:
+        print_image(train.images[args.index])
+        print(f"label {train.labels[args.index]}")
+        shown = train.images[[args.index]], train.labels[[args.index]]
+    else:
+        raise DataError(
+            f"--index is {args.index}; it must be 0 to {train.num_examples - 1}, for "
+            f"there are {train.num_examples} training images"
+        )
+    written = plots.show_or_save(
+        lambda figure: plots.digit_grid(figure, *shown), SAVE_DIR / "digits.png"
+    )
+    if written:
+        print(f"wrote {written}")
+
+
 if __name__ == "__main__":
-    # Only here: a script for TensorFlow 1 has none of these beside it.
-    import data_sources
     from common import cli
 
-    cli.run(data_sources.main, DataError)
+    cli.run(main, DataError)

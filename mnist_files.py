@@ -4,6 +4,7 @@ The IDX format is described on the page of Y. LeCun, C. Cortes, C. J. C. Burges,
 MNIST database of handwritten digits".
 """
 
+import contextlib
 import gzip
 import hashlib
 import http.client
@@ -22,22 +23,21 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://raw.githubusercontent.com/fgnt/mnist/master/",
 )
-STALL_SECONDS = 15  # a mirror that sends nothing for so long is given up
-DOWNLOAD_SECONDS = 600  # and so is one that takes longer for a file
+STALL_SECONDS = 15  # without a byte, after which a mirror is given up
+DOWNLOAD_SECONDS = 600  # for a file, after which it is given up as well
 IMAGE_SIZE = 28  # pixels
 CLASSES = 10
 MAX_EXAMPLES = 1_000_000  # more than any set of this form; bounds what is unpacked
 
 
 class Idx(NamedTuple):
-    """What is known of one MNIST file: its payload is the file uncompressed."""
+    """One file of MNIST; its payload is the file uncompressed."""
 
     magic: int
     payload_bytes: int
@@ -148,14 +148,16 @@ def _read_file(path: Path, name: str) -> tuple[np.ndarray, str]:
     limit = MAX_EXAMPLES * IMAGE_SIZE * IMAGE_SIZE + 16
     try:
         if path.stat().st_size > limit:
-            raise DataError(f"it has {path.stat().st_size} bytes, at most {limit} do")
+            raise DataError(
+                f"it has {path.stat().st_size} bytes; at most {limit} are accepted"
+            )
         return parse_idx(path.read_bytes(), FILES[name].magic)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
 
 
 def _places(data_dir: Path, name: str) -> Iterator[Path]:
-    """Yield the existing files that may hold `name`: different sites, other names."""
+    """Yield the existing files that may hold `name`: sites name it differently."""
     dotted = name.replace("-idx", ".idx")
     for file_name in (f"{name}.gz", name, f"{dotted}.gz", dotted):
         if (data_dir / file_name).is_file():
@@ -166,12 +168,12 @@ def _places(data_dir: Path, name: str) -> Iterator[Path]:
 
 
 def download(name: str, mirrors: Sequence[str]) -> bytes:
-    """Return one MNIST file, gzip-compressed, from the first mirror that has it.
+    """Download one MNIST file, gzip-compressed, from the first mirror that has it.
 
     Args:
         name: a key of FILES; ``name.gz`` is fetched.
         mirrors: base addresses, tried in order. A file from MIRRORS must have MNIST's
-            checksum, from elsewhere it may be another data set of the same sizes.
+            checksum; from elsewhere it may be another data set of the same sizes.
 
     Raises:
         DataNotFoundError: no mirror has it; the text says what each one answered.
@@ -206,9 +208,7 @@ def _fetch(url: str, limit: int) -> bytearray:
     with urllib.request.urlopen(request, timeout=STALL_SECONDS) as response:
         size = int(response.headers.get("Content-Length") or 0)
         name = url.rsplit("/", 1)[-1]
-        with tqdm(
-            total=size or None, desc=name, unit="B", unit_scale=True, disable=None
-        ) as bar:
+        with _progress_bar(name, size) as bar:
             while len(data) <= limit and (chunk := response.read1(1 << 16)):
                 data += chunk
                 bar.update(len(chunk))
@@ -221,8 +221,24 @@ def _fetch(url: str, limit: int) -> bytearray:
     return data
 
 
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees a part of it under its name."""
+class _NoBar:
+    """What stands for a progress bar where tqdm is not installed."""
+
+    def update(self, count: int) -> None:
+        """Show nothing."""
+
+
+def _progress_bar(name: str, size: int) -> contextlib.AbstractContextManager:
+    """Return a progress bar in bytes, silent where stderr is no terminal."""
+    try:
+        from tqdm import tqdm  # which a script for TensorFlow 1 may not have
+    except ImportError:
+        return contextlib.nullcontext(_NoBar())
+    return tqdm(total=size or None, desc=name, unit="B", unit_scale=True, disable=None)
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    """Write a file under another name, then rename it: it is never half-written."""
     for left_over in path.parent.glob(f"{path.name}.*.part"):
         if time.time() - left_over.stat().st_mtime > DOWNLOAD_SECONDS:
             left_over.unlink()
@@ -265,7 +281,7 @@ def load_arrays(
     names: Sequence[str] = tuple(FILES),
     source_url: str | None = None,
 ) -> Arrays:
-    """Read the named files, downloading those that are missing or damaged.
+    """Read the named files; download those that are missing or damaged.
 
     Args:
         data_dir: folder with the files under any of their usual names.
@@ -273,8 +289,8 @@ def load_arrays(
         source_url: where to download from instead of MIRRORS.
 
     Returns:
-        uint8 arrays as `parse_idx` gives them. A set with other checksums than MNIST's
-        is somebody's own: it is used, and never mixed with MNIST.
+        uint8 arrays as `parse_idx` gives them. A data set with other checksums than
+        MNIST's is the user's own: it is used, and never mixed with MNIST.
 
     Raises:
         DataNotFoundError: files are missing and cannot be downloaded.
@@ -282,7 +298,7 @@ def load_arrays(
     """
     data_dir = Path(data_dir)
     if data_dir.exists() and not data_dir.is_dir():
-        raise DataError(f"{data_dir} is a file; a folder for the data is needed")
+        raise DataError(f"{data_dir} is a file; the data need a folder")
     found, bad = _read_all(data_dir, names)
     missing = [name for name in names if name not in found]
     if missing:
@@ -293,7 +309,7 @@ def load_arrays(
         data_dir.mkdir(parents=True, exist_ok=True)
         for path in bad[name]:
             _keep_aside(path)
-        _write_whole(data_dir / f"{name}.gz", data)
+        _write_file(data_dir / f"{name}.gz", data)
     return _together(data_dir, {name: found[name] for name in names})
 
 
@@ -324,7 +340,7 @@ def _refuse_to_mix(
             raise DataError(
                 f"{data_dir} holds a data set that is not MNIST ({name} has another "
                 f"checksum), and its {missing[0]} is missing or damaged: add it; "
-                "nothing was downloaded, for MNIST's would not belong to it"
+                "nothing was downloaded, because MNIST's file would not belong to it"
             )
 
 
@@ -334,7 +350,7 @@ def _together(data_dir: Path, found: dict[str, tuple[np.ndarray, str]]) -> Array
         if len(found[images][0]) != len(found[labels][0]):
             raise DataError(
                 f"{data_dir}: {images} has {len(found[images][0])} images and {labels} "
-                f"{len(found[labels][0])} labels; they must be equally many"
+                f"{len(found[labels][0])} labels; the numbers must be equal"
             )
     is_mnist = all(sha256 == FILES[name].sha256 for name, (_, sha256) in found.items())
     checksums = "".join(sha256 for _, sha256 in found.values())

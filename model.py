@@ -2,21 +2,22 @@
 
     python model.py --network mlp_128
 
-prints the layers of a network; of the first, ``cnn``, those with 3,274,634 parameters.
-Variables have the names of the TensorFlow 1 script that this project follows, so that
-its checkpoints can be restored.
+prints the layers of a network; those of ``cnn``, the default, have 3,274,634
+parameters. The parts are those of TensorFlow 1's own ``mnist.py``: `inference`, `loss`,
+`training`, `evaluation`. Variables have the names of the TensorFlow 1 script that this
+project follows, so that its checkpoints can be restored.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from augment import random_affine
 from common import cli
 from common.session import tf
 
 # ---------------------------------------------------------------------- constants
-# The architectures: what is changed here is another network, to be trained anew.
+# The architectures. An edited one is another network: train it anew.
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "cnn": {
         "kernel_size": 5,  # pixels, both convolutions
@@ -29,38 +30,11 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "mlp_128": {"units": [128]},
     "sigmoid_30": {"units": [30], "activation": "sigmoid", "initial": "normal"},
 }
-# Random affine at strength 1: each quantity is uniform between plus and minus this.
-AFFINE = {
-    "rotation": 0.12,  # radians
-    "scaling": 0.07,  # share of the size, each axis on its own
-    "shear": 0.1,  # pixels along a row per row
-    "shift": 1.4,  # pixels, each axis on its own
-}
 # --------------------------------------------------------------------------------
 
 IMAGE_SIZE = 28  # pixels
+PIXELS = IMAGE_SIZE**2
 CLASSES = 10
-ACTIVATIONS = tf.GraphKeys.ACTIVATIONS  # the collection of what each layer puts out
-
-
-class Inputs(NamedTuple):
-    """What a Session feeds; only `images` has no default outside training."""
-
-    images: tf.Tensor  # float32 of shape [batch_size, 784], values in [0, 1]
-    labels: tf.Tensor  # int32 of shape [batch_size], 0 to 9
-    keep_prob: tf.Tensor  # float32 scalar: share of the fc units that dropout keeps
-    augment: tf.Tensor  # float32 scalar: strength of the random affine
-
-
-def inputs() -> Inputs:
-    """Create the placeholders; dropout and augmentation are off unless fed."""
-    return Inputs(
-        tf.placeholder(tf.float32, [None, IMAGE_SIZE**2], "images"),
-        tf.placeholder(tf.int32, [None], "labels"),
-        tf.placeholder_with_default(1.0, [], "keep_prob"),
-        tf.placeholder_with_default(0.0, [], "augment"),
-    )
-
 
 # ------------------------------------------------------------------------- layers
 
@@ -68,22 +42,17 @@ def inputs() -> Inputs:
 def _weights(
     shape: list[int], initial: str = "glorot"
 ) -> tuple[tf.Variable, tf.Variable]:
-    """Create the variables of a layer, weights of `shape` and biases.
+    """Create the variables of a layer: weights of `shape`, and biases.
 
     Initial values are "glorot", get_variable's own and zero biases (X. Glorot,
     Y. Bengio, "Understanding the difficulty of training deep feedforward neural
-    networks", 2010); or "normal", from N(0, 1).
+    networks", 2010); or "normal", drawn from N(0, 1).
     """
     normal = tf.random_normal_initializer() if initial == "normal" else None
     w = tf.get_variable("w_variable", shape, initializer=normal)
     zeros = tf.zeros_initializer()
     b = tf.get_variable("b_variable", shape[-1:], initializer=normal or zeros)
     return w, b
-
-
-def _output(x: tf.Tensor) -> tf.Tensor:
-    tf.add_to_collection(ACTIVATIONS, x)
-    return x
 
 
 def conv(x: tf.Tensor, scope: str, filters: int, *, kernel_size: int) -> tf.Tensor:
@@ -102,8 +71,8 @@ def conv(x: tf.Tensor, scope: str, filters: int, *, kernel_size: int) -> tf.Tens
         w, b = _weights([kernel_size, kernel_size, x.shape[-1], filters])
         # In this order the three become one fused kernel.
         x = tf.nn.bias_add(tf.nn.conv2d(x, w, strides=1, padding="SAME"), b)
-        x = _output(tf.nn.relu(x, name="relu"))
-        return _output(tf.nn.max_pool2d(x, 2, strides=2, padding="SAME", name="pool"))
+        x = tf.nn.relu(x, name="relu")
+        return tf.nn.max_pool2d(x, 2, strides=2, padding="SAME", name="pool")
 
 
 def fc(
@@ -123,95 +92,33 @@ def fc(
         x = tf.nn.bias_add(tf.matmul(x, w), b, name="linear")
         if activation:
             x = {"relu": tf.nn.relu, "sigmoid": tf.sigmoid}[activation](x, activation)
-        return _output(x)
+        return x
 
 
 def dropout(
-    x: tf.Tensor, keep_prob: tf.Tensor, key: tf.Tensor, layer: int = 0
+    x: tf.Tensor, keep_prob: tf.Tensor | None, key: tf.Tensor | None, layer: int = 0
 ) -> tf.Tensor:
     """Zero each unit with probability 1 - keep_prob, scale the rest by 1 / keep_prob.
 
     G. Hinton et al., "Improving neural networks by preventing co-adaptation of feature
-    detectors", 2012; the mask is a function of `key` and the number of the layer.
+    detectors", 2012.
+
+    Args:
+        x: float tensor of any shape.
+        keep_prob: float32 scalar; None leaves `x` as it is and adds nothing to the
+            graph.
+        key: of `random_key`; with `layer` it decides the mask.
+        layer: keeps the masks of one network's layers apart.
     """
+    if keep_prob is None:
+        return x
 
     def drop() -> tf.Tensor:
-        # Streams below 0 are nobody else's: see `random_key`.
-        own = key - tf.constant([layer << 40, 0], tf.int64)
-        kept = tf.random.stateless_uniform(tf.shape(x), own) < keep_prob
+        layer_key = key - tf.constant([layer * KEYS_PER_LAYER, 0], tf.int64)
+        kept = tf.random.stateless_uniform(tf.shape(x), layer_key) < keep_prob
         return tf.where(kept, x / tf.cast(keep_prob, x.dtype), tf.zeros_like(x))
 
-    return _output(tf.identity(tf.cond(keep_prob < 1.0, drop, lambda: x), "dropout"))
-
-
-def cnn(
-    images: tf.Tensor,
-    keep_prob: tf.Tensor,
-    key: tf.Tensor,
-    *,
-    kernel_size: int,
-    conv_1_filters: int,
-    conv_2_filters: int,
-    fc_units: int,
-) -> tf.Tensor:
-    """Build the network.
-
-    Args:
-        images: float32 tensor of shape [batch_size, 28, 28, 1], values in [0, 1].
-        keep_prob: float32 scalar, share of the fc units that dropout keeps.
-        key: int64 tensor of shape [2] that decides which ones.
-        kernel_size: of both convolutions, pixels.
-        conv_1_filters: channels after the first convolution.
-        conv_2_filters: channels after the second.
-        fc_units: units of the fully connected layer.
-
-    Returns:
-        Logits, float32 tensor of shape [batch_size, 10].
-    """
-    x = conv(images, "layer_1", conv_1_filters, kernel_size=kernel_size)
-    x = conv(x, "layer_2", conv_2_filters, kernel_size=kernel_size)
-    x = tf.reshape(x, [-1, math.prod(x.shape[1:])])
-    x = fc(x, "full_connection_1", fc_units, activation="relu")
-    x = dropout(x, keep_prob, key)
-    return fc(x, "full_connection_2", CLASSES, activation=None)
-
-
-def mlp(
-    images: tf.Tensor,
-    keep_prob: tf.Tensor,
-    key: tf.Tensor,
-    *,
-    units: Sequence[int],
-    activation: str = "relu",
-    initial: str = "glorot",
-    input_dropout: bool = False,
-) -> tf.Tensor:
-    """Build a network of fully connected layers, dropout after each hidden one.
-
-    Args:
-        images: float32 tensor of shape [batch_size, 28, 28, 1], values in [0, 1].
-        keep_prob: float32 scalar, share of the units that dropout keeps.
-        key: int64 tensor of shape [2] that decides which ones.
-        units: of the hidden layers.
-        activation: of the hidden layers, "relu" or "sigmoid".
-        initial: values of the variables, see `_weights`.
-        input_dropout: dropout of the pixels as well.
-
-    Returns:
-        Logits, float32 tensor of shape [batch_size, 10].
-    """
-    x = tf.reshape(images, [-1, IMAGE_SIZE**2])
-    if input_dropout:
-        x = dropout(x, keep_prob, key, layer=0)
-    for layer, size in enumerate(units, 1):
-        scope = f"full_connection_{layer}"
-        x = fc(x, scope, size, activation=activation, initial=initial)
-        x = dropout(x, keep_prob, key, layer=layer)
-    scope = f"full_connection_{len(units) + 1}"
-    return fc(x, scope, CLASSES, activation=None, initial=initial)
-
-
-NETWORKS = {name: cnn if name == "cnn" else mlp for name in ARCHITECTURES}
+    return tf.identity(tf.cond(keep_prob < 1.0, drop, lambda: x), "dropout")
 
 
 def random_key(seed: int, global_step: tf.Tensor, stream: int) -> tf.Tensor:
@@ -224,35 +131,242 @@ def random_key(seed: int, global_step: tf.Tensor, stream: int) -> tf.Tensor:
     return tf.stack([first, tf.cast(global_step, tf.int64)])
 
 
-def inference(
-    feeds: Inputs,
-    network: str,
-    architecture: dict[str, Any],
-    seed: int,
-    global_step: tf.Tensor,
+KEYS_PER_LAYER = 2**40  # more than `random_key` has: seeds are below 2**31
+
+# ----------------------------------------------------------------------- networks
+
+
+def cnn(
+    images: tf.Tensor,
+    keep_prob: tf.Tensor | None = None,
+    key: tf.Tensor | None = None,
+    *,
+    kernel_size: int,
+    conv_1_filters: int,
+    conv_2_filters: int,
+    fc_units: int,
 ) -> tf.Tensor:
-    """Build a network behind its augmentation; return logits [batch_size, 10].
+    """Two convolutions, each with pooling, and two fully connected layers.
 
     Args:
-        feeds: the placeholders.
-        network: a key of NETWORKS.
-        architecture: the keyword arguments of its function.
-        seed: of dropout and augmentation.
-        global_step: integer scalar, decides them with the seed.
+        images: float32 tensor of shape [batch_size, 28, 28, 1], values in [0, 1].
+        keep_prob: share of the fc units that `dropout` keeps; None: no dropout.
+        key: decides which ones.
+        kernel_size: of both convolutions, pixels.
+        conv_1_filters: channels after the first convolution.
+        conv_2_filters: channels after the second.
+        fc_units: units of the fully connected layer.
+
+    Returns:
+        Logits, float32 tensor of shape [batch_size, 10].
     """
-    images = tf.reshape(feeds.images, [-1, IMAGE_SIZE, IMAGE_SIZE, 1])
-    key = random_key(seed, global_step, 0)
-    images = tf.cond(
-        feeds.augment > 0,
-        lambda: random_affine(images, AFFINE, feeds.augment, key),
-        lambda: images,
+    x = images  # [n, 28, 28, 1]
+    x = conv(x, "layer_1", conv_1_filters, kernel_size=kernel_size)  # [n, 14, 14, 32]
+    x = conv(x, "layer_2", conv_2_filters, kernel_size=kernel_size)  # [n, 7, 7, 64]
+    x = tf.reshape(x, [-1, math.prod(x.shape[1:])])  # [n, 3136]
+    x = fc(x, "full_connection_1", fc_units, activation="relu")  # [n, 1024]
+    x = dropout(x, keep_prob, key)  # [n, 1024]
+    return fc(x, "full_connection_2", CLASSES, activation=None)  # [n, 10]
+
+
+def mlp(
+    images: tf.Tensor,
+    keep_prob: tf.Tensor | None = None,
+    key: tf.Tensor | None = None,
+    *,
+    units: Sequence[int],
+    activation: str = "relu",
+    initial: str = "glorot",
+    input_dropout: bool = False,
+) -> tf.Tensor:
+    """Fully connected layers, dropout after each hidden one.
+
+    Args:
+        images: float32 tensor of shape [batch_size, 28, 28, 1], values in [0, 1].
+        keep_prob: share of the units that `dropout` keeps; None: no dropout.
+        key: decides which ones.
+        units: of the hidden layers.
+        activation: of the hidden layers, "relu" or "sigmoid".
+        initial: values of the variables, see `_weights`.
+        input_dropout: whether pixels are dropped as well.
+
+    Returns:
+        Logits, float32 tensor of shape [batch_size, 10].
+    """
+    x = tf.reshape(images, [-1, PIXELS])  # [n, 784]
+    if input_dropout:
+        x = dropout(x, keep_prob, key, layer=0)
+    for layer, size in enumerate(units, 1):
+        scope = f"full_connection_{layer}"
+        x = fc(x, scope, size, activation=activation, initial=initial)  # [n, size]
+        x = dropout(x, keep_prob, key, layer=layer)
+    scope = f"full_connection_{len(units) + 1}"
+    return fc(x, scope, CLASSES, activation=None, initial=initial)  # [n, 10]
+
+
+NETWORKS = {name: cnn if name == "cnn" else mlp for name in ARCHITECTURES}
+
+
+def as_images(pixels: tf.Tensor) -> tf.Tensor:
+    """Reshape [batch_size, 784] pixels to [batch_size, 28, 28, 1] images."""
+    return tf.reshape(pixels, [-1, IMAGE_SIZE, IMAGE_SIZE, 1])
+
+
+def inference(
+    images: tf.Tensor,
+    network: str,
+    architecture: dict[str, Any],
+    keep_prob: tf.Tensor | None = None,
+    key: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Build a network; return its logits, float32 of shape [batch_size, 10].
+
+    Args:
+        images: float32 tensor of shape [batch_size, 28, 28, 1], values in [0, 1].
+        network: a name in NETWORKS.
+        architecture: the keyword arguments of its function.
+        keep_prob: share of the units that `dropout` keeps; None: no dropout.
+        key: of `random_key`, decides which ones.
+    """
+    return NETWORKS[network](images, keep_prob, key, **architecture)
+
+
+def zeros_to_restore(
+    getter: Callable[..., tf.Variable], *args: object, **options: object
+) -> tf.Variable:
+    """Custom getter for a variable scope: variables without random initial values.
+
+    A network that is restored needs none, and its graph then has no random operation.
+    """
+    return getter(*args, **options | {"initializer": tf.zeros_initializer()})
+
+
+# --------------------------------------------------------------------------- loss
+
+
+def smoothed_targets(labels: tf.Tensor, label_smoothing: float) -> tf.Tensor:
+    """Return the targets of each example, float32 of shape [batch_size, 10].
+
+    Label smoothing (C. Szegedy et al., "Rethinking the Inception Architecture", 2016)
+    takes that share of the target from the label and spreads it over all ten classes.
+    """
+    targets = tf.one_hot(labels, CLASSES) * (1 - label_smoothing)
+    return targets + label_smoothing / CLASSES
+
+
+def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Return the cross-entropy of softmax outputs, in nats, [batch_size]."""
+    return tf.nn.softmax_cross_entropy_with_logits_v2(labels=targets, logits=logits)
+
+
+def quadratic(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Return half the squared error of sigmoid outputs, summed over them, [batch_size].
+
+    M. Nielsen, "Neural Networks and Deep Learning", 2015, chapter 1.
+    """
+    return 0.5 * tf.reduce_sum(tf.square(tf.sigmoid(logits) - targets), axis=1)
+
+
+LOSSES = {"cross_entropy": cross_entropy, "quadratic": quadratic}
+
+
+def loss(
+    logits: tf.Tensor, labels: tf.Tensor, name: str, label_smoothing: float
+) -> tf.Tensor:
+    """Return the mean loss of a batch, a float32 scalar.
+
+    Args:
+        logits: float32 tensor of shape [batch_size, 10].
+        labels: int32 tensor of shape [batch_size], 0 to 9.
+        name: a name in LOSSES.
+        label_smoothing: share of the target spread over all digits.
+    """
+    return tf.reduce_mean(
+        LOSSES[name](logits, smoothed_targets(labels, label_smoothing))
     )
-    images = tf.ensure_shape(images, [None, IMAGE_SIZE, IMAGE_SIZE, 1])
-    key = random_key(seed, global_step, 1)
-    return NETWORKS[network](images, feeds.keep_prob, key, **architecture)
+
+
+def probabilities(logits: tf.Tensor, loss_name: str) -> tf.Tensor:
+    """Return the probability of each digit, float32 of shape [batch_size, 10].
+
+    The outputs are softmax after training with cross-entropy. After training with the
+    quadratic loss they are sigmoid, divided by their sum here.
+    """
+    if loss_name == "cross_entropy":
+        return tf.nn.softmax(logits)
+    # exp(log(s)) / sum(exp(log(s))): softmax never leaves float32.
+    return tf.nn.softmax(tf.math.log_sigmoid(logits))
+
+
+# ----------------------------------------------------------------------- training
+
+OPTIMIZERS = {
+    "adam": tf.train.AdamOptimizer,
+    "rmsprop": tf.train.RMSPropOptimizer,  # its decay is 0.9 unless told otherwise
+    "sgd": tf.train.GradientDescentOptimizer,
+}
+
+
+def learning_rate(
+    global_step: tf.Tensor, steps: int, peak: float, schedule: str, warmup: float
+) -> tf.Tensor:
+    """Return the learning rate of a step, a float32 scalar.
+
+    Args:
+        global_step: int64 scalar, 0 at the first step.
+        steps: length of the run.
+        peak: the rate after the warm-up.
+        schedule: "cosine" falls to zero at the end of the run (I. Loshchilov,
+            F. Hutter, "SGDR", 2017); "constant" stays.
+        warmup: share of the steps in which the rate first rises from zero, linearly.
+    """
+    step = tf.cast(global_step, tf.float32)
+    warmup_steps = warmup * steps
+    rise = tf.minimum(1.0, (step + 1) / max(1.0, warmup_steps))
+    if schedule == "constant":
+        return peak * rise
+    done = tf.maximum(0.0, step - warmup_steps) / max(1.0, steps - warmup_steps)
+    return peak * rise * 0.5 * (1 + tf.cos(math.pi * done))
+
+
+def training(
+    loss: tf.Tensor, optimizer: str, rate: tf.Tensor, global_step: tf.Tensor
+) -> tf.Operation:
+    """Return the operation that takes one step of the optimizer, and counts it.
+
+    Args:
+        loss: float32 scalar to minimise.
+        optimizer: a name in OPTIMIZERS.
+        rate: float32 scalar, the learning rate.
+        global_step: int64 variable.
+    """
+    return OPTIMIZERS[optimizer](rate).minimize(loss, global_step)
+
+
+def evaluation(
+    logits: tf.Tensor, labels: tf.Tensor, loss_name: str
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the sum of losses and the number of right answers.
+
+    Sums, a float32 and an int32 scalar: batches of any size add up.
+    """
+    right = tf.equal(tf.argmax(logits, 1, output_type=tf.int32), labels)
+    return (
+        tf.reduce_sum(LOSSES[loss_name](logits, smoothed_targets(labels, 0.0))),
+        tf.reduce_sum(tf.cast(right, tf.int32)),
+    )
 
 
 # -------------------------------------------------------------------- layer table
+
+
+def layer_outputs(logits: tf.Tensor) -> list[tf.Tensor]:
+    """Return what each layer puts out, in order, in the graph of `logits`."""
+    # The names that the layers give; TensorFlow numbers equal ones: dropout_1.
+    name = re.compile(r"(.*/)?(relu|sigmoid|pool|dropout)(_\d+)?")
+    operations = logits.graph.get_operations()
+    layers = [op for op in operations if name.fullmatch(op.name)]
+    return [*(op.outputs[0] for op in layers), logits]
 
 
 def layer_table(outputs: list[tf.Tensor], variables: list[tf.Variable]) -> str:
@@ -272,13 +386,16 @@ def layer_table(outputs: list[tf.Tensor], variables: list[tf.Variable]) -> str:
 
 
 def main() -> None:
-    """Print the layer table."""
+    """Print the layer table, with dropout as in training."""
     parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--network", choices=NETWORKS, default="cnn")
     network = parser.parse_args().network
-    with tf.Graph().as_default() as graph:
-        inference(inputs(), network, ARCHITECTURES[network], 0, tf.constant(0))
-        print(layer_table(graph.get_collection(ACTIVATIONS), tf.trainable_variables()))
+    with tf.Graph().as_default():
+        images = as_images(tf.placeholder(tf.float32, [None, PIXELS]))
+        key = random_key(0, tf.constant(0), stream=1)
+        keep_prob = tf.constant(1.0)
+        logits = inference(images, network, ARCHITECTURES[network], keep_prob, key)
+        print(layer_table(layer_outputs(logits), tf.trainable_variables()))
 
 
 if __name__ == "__main__":

@@ -17,46 +17,43 @@ from pathlib import Path
 
 import numpy as np
 
-import data_sources
 import input_data
 import model
-import optimization
-import train
 from common import cli, plots
-from common import settings as flags
+from common.paths import SAVE_DIR
 from common.session import available_cores, cpu_has_bfloat16, session_config, tf
-from saving import checkpoints as checkpoint
+from saving import checkpoints
+from saving.run import Run, step_of
 
 BATCH = 500  # images evaluated at once; larger batches are no faster
-GRID = 100  # pictures that a grid shows at most
+GRID = 100  # images that a grid shows at most
 
 
 class Classifier:
     """A trained network in a Session of its own.
 
     Attributes:
-        config: what config.json says of the network and its training.
+        run: the training run that it is from.
         step: the training step that its weights are of.
     """
 
-    def __init__(self, save_dir: Path, run: checkpoint.Run) -> None:
-        """Rebuild the network and restore it from a checkpoint of `run`."""
-        self.config = run
+    def __init__(self, run: Run) -> None:
+        """Rebuild the network and restore it from the best checkpoint of `run`."""
+        self.run = run
+        settings = run.settings
         with tf.Graph().as_default() as graph:
-            self._feeds = model.inputs()
-            network, architecture = run["network"], run["architecture"]
-            logits = model.inference(
-                self._feeds, network, architecture, 0, tf.constant(0)
-            )
-            loss = run["constants"]["loss"]
-            self._probabilities = optimization.probabilities(logits, loss)
-            bfloat16 = run["resolved"]["bfloat16"] and cpu_has_bfloat16()
+            self._pixels = tf.placeholder(tf.float32, [None, model.PIXELS], "images")
+            images = model.as_images(self._pixels)
+            with tf.variable_scope("", custom_getter=model.zeros_to_restore):
+                logits = model.inference(images, settings.network, run.architecture)
+            self._probabilities = model.probabilities(logits, settings.loss)
+            bfloat16 = run.bfloat16 and cpu_has_bfloat16()
             options = session_config(available_cores(), bfloat16)
             self._session = tf.Session(graph=graph, config=options)
-            name = run["best"] or checkpoint.last(run)
-            self.step = int(name.rpartition("-")[2])
+            checkpoint = run.best or run.newest_checkpoint
+            self.step = step_of(checkpoint)
             variables = tf.trainable_variables()
-            checkpoint.restore(self._session, save_dir, run, name, variables)
+            checkpoints.restore(self._session, run, checkpoint, variables)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return the probability of each digit.
@@ -68,10 +65,10 @@ class Classifier:
         Returns:
             Float32 array of shape (n, 10), rows sum to 1.
         """
-        images = images.reshape(len(images), model.IMAGE_SIZE**2)
+        images = images.reshape(len(images), model.PIXELS)
         parts = [np.zeros((0, model.CLASSES), np.float32)]
         for start in range(0, len(images), BATCH):
-            feed = {self._feeds.images: images[start : start + BATCH]}
+            feed = {self._pixels: images[start : start + BATCH]}
             parts.append(self._session.run(self._probabilities, feed))
         return np.concatenate(parts)
 
@@ -82,16 +79,16 @@ def restore(save_dir: Path) -> Classifier:
     It is rebuilt from config.json, not from today's constants.
 
     Raises:
-        cli.UserError: there is none, it is damaged, or its shapes are others than
-            those of the network that model.py builds.
+        cli.UserError: there is none, it is damaged, or its shapes differ from those of
+            the network that model.py builds.
     """
     while True:
-        run = checkpoint.read_config(save_dir)
+        run = checkpoints.read_config(save_dir)
         try:
-            return Classifier(save_dir, run)
+            return Classifier(run)
         except cli.UserError:
             # Unless train.py has just replaced that checkpoint by a better one.
-            if checkpoint.read_config(save_dir) == run:
+            if checkpoints.read_config(save_dir) == run:
                 raise
 
 
@@ -112,28 +109,29 @@ def indices(text: str) -> range:
 def count(text: str) -> int:
     """Return the number of images that an argument names, 1 or more."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}; it must be {flags.POSITIVE}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}; it must be a whole number, 1 or more"
+        )
     return int(text)
 
 
-def test_images(
-    config: dict, data_dir: Path | None
-) -> tuple[data_sources.Source, input_data.DataSet]:
+def load_test_images(
+    run: Run, data_dir: Path | None
+) -> tuple[input_data.Source, input_data.DataSet]:
     """Return the test images of the data set that the network was trained on.
 
     Args:
-        config: of the checkpoint.
-        data_dir: where others are, of any set of MNIST's form; None for those.
+        run: the training run.
+        data_dir: another folder, with any data set of MNIST's form; None for the same.
     """
     if data_dir:
         if not data_dir.exists():
             raise cli.UserError(
                 f"{data_dir} does not exist: --data_dir names a folder with the files "
-                "of MNIST or of a set of its form"
+                "of MNIST, or of a data set of the same form"
             )
-        return data_sources.load_test("mnist", data_dir)
-    trained_in = (input_data.ROOT / config["constants"]["data_dir"]).resolve()
-    return data_sources.load_test(config["dataset"]["name"], trained_in)
+        return input_data.load_test("mnist", data_dir)
+    return input_data.load_test(run.data.name, run.settings.data_dir)
 
 
 def print_predictions(
@@ -172,9 +170,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--json", action="store_true", help="with --image: one object a line"
     )
-    parser.add_argument(
-        "--save_dir", type=Path, default=input_data.ROOT / train.SAVE_DIR
-    )
+    parser.add_argument("--save_dir", type=Path, default=SAVE_DIR)
     parser.add_argument("--data_dir", type=Path, help="default: as at training")
     args = parser.parse_args()
     if args.json and not args.image:
@@ -187,12 +183,12 @@ def main() -> None:
     args = read_arguments()
     network = restore(args.save_dir)
     if args.image:
-        from handwriting import pictures  # and scipy, which test images do not need
+        from handwriting import reading  # and scipy, which test images do not need
 
-        if not pictures.read_files(args.image, network, args.save_dir, args.json):
+        if not reading.read_files(args.image, network, args.save_dir, args.json):
             sys.exit(1)
         return
-    _, test = test_images(network.config, args.data_dir)
+    _, test = load_test_images(network.run, args.data_dir)
     ranges = [range(args.first)] if args.first else args.index
     last = max(numbers[-1] for numbers in ranges)
     if last >= test.num_examples:

@@ -2,34 +2,39 @@
 
     python train.py
 
-Edit the constants below, or give any of them as a flag: --batch_size 10. What is
-written goes to save_model/; classify a test image with it by ``python predict.py``.
+Edit the constants below, or give any of them as a flag: --batch_size 10.
+
+How a run flows:
+
+1. `main` loads the data and resumes the run that SAVE_DIR holds, or begins another.
+2. `build_graph` makes the graph: distortion, network, loss, optimizer, evaluation.
+3. `train` opens a Session, in which `run_steps` feeds a batch a step.
+4. At an epoch's end it evaluates; then, and every CHECKPOINT_SECONDS, it saves.
+5. `finish` tests the best checkpoint, once. ``python predict.py`` answers from it.
 """
 
 import math
-import shlex
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-import data_sources
 import input_data
 import model
-import optimization
+from augment import augment
 from common import cli, plots
-from common import settings as flags
 from common.session import session_config, tf
-from saving import checkpoints as checkpoint
-from saving import resume as runs
+from common.settings import CommandLine, Settings, read_command_line
+from saving import checkpoints, resume
+from saving.run import Evaluation, Run, append_history, new_run, summarize
 
 # ---------------------------------------------------------------------- constants
-DATASET = "auto"  # mnist, digits (scikit-learn's, offline) or auto: what can be had
+DATASET = "auto"  # mnist, digits (scikit-learn's), or auto: mnist where available
 DATA_DIR = "data"  # folder of the MNIST files, downloaded if missing
 SAVE_DIR = "save_model"  # folder for checkpoints, history and curves
 VALIDATION_SIZE = 5000  # first training images, kept for validation
@@ -37,23 +42,22 @@ NETWORK = "cnn"  # cnn, mlp_512, mlp_1024_512_256, mlp_128 or sigmoid_30
 OPTIMIZER = "adam"  # adam, rmsprop or sgd
 LOSS = "cross_entropy"  # cross_entropy or quadratic
 SEED = 1  # of initial weights, order, dropout, augmentation
-STEPS = 2750  # training steps; 2750 are 5 epochs of MNIST
-EPOCHS = 0.0  # passes over the training images; 0: STEPS counts
+LENGTH = "2750 steps"  # of the run; "5 epochs" of MNIST are as many
 BATCH_SIZE = 100  # images a step
 LEARNING_RATE = 1e-3  # of the optimizer, the highest of the run
 SCHEDULE = "cosine"  # cosine: falls to 0 at the end; or constant
-WARMUP = 0.05  # share of the steps in which the rate rises from 0
+WARMUP = 0.05  # share of the steps in which the rate rises from 0 to that
 KEEP_PROB = 0.5  # share of the units that dropout keeps
 LABEL_SMOOTHING = 0.1  # share of the target spread over all digits
 AUGMENT = 1.0  # strength of the random affine; 0: off
 BFLOAT16 = "auto"  # on, off or auto: where the CPU has it
 THREADS = 0  # of one operation; 0: as many as cores
-EVAL_STEPS = 100  # steps; shorter epochs are evaluated several at a time
+MIN_EVAL_STEPS = 100  # steps between evaluations, which are at ends of epochs
 CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
-# Whole settings for --recipe: what each has in place of the constants above.
+# For --recipe: what each replaces of the constants above.
 RECIPES = {
     "article": {
-        "STEPS": 10_000,
+        "LENGTH": "10000 steps",
         "BATCH_SIZE": 10,
         "LEARNING_RATE": 1e-4,
         "SCHEDULE": "constant",
@@ -62,90 +66,88 @@ RECIPES = {
         "AUGMENT": 0.0,
         "BFLOAT16": "off",
     },
-    "fast": {"EPOCHS": 1.0, "LEARNING_RATE": 2e-3, "AUGMENT": 0.0},
+    "fast": {"LENGTH": "1 epoch", "LEARNING_RATE": 2e-3, "AUGMENT": 0.0},
     "default": {},
-    "best": {"EPOCHS": 30.0, "BATCH_SIZE": 50, "VALIDATION_SIZE": 0},
+    "best": {"LENGTH": "30 epochs", "BATCH_SIZE": 50, "VALIDATION_SIZE": 0},
 }
 # --------------------------------------------------------------------------------
 
-EVAL_BATCH = 500  # images; larger ones are no faster and take more memory
+EVAL_BATCH = 500  # images; larger batches are no faster and take more memory
+
+
+# -------------------------------------------------------------------------- graph
 
 
 class Graph(NamedTuple):
-    """The tensors and operations that a training Session runs."""
+    """What the Session is fed, and what it runs."""
 
-    feeds: model.Inputs
+    images: tf.Tensor  # float32 of shape [batch_size, 784], values in [0, 1]
+    labels: tf.Tensor  # int32 of shape [batch_size], 0 to 9
+    keep_prob: tf.Tensor  # float32 scalar; 1, no dropout, unless fed
+    augment: tf.Tensor  # float32 scalar; 0, no distortion, unless fed
     train_op: tf.Operation
     loss: tf.Tensor  # what is minimised, mean over the batch
     learning_rate: tf.Tensor
     evaluation: tuple[tf.Tensor, tf.Tensor]  # sum of losses, number of right answers
-    finite: tf.Tensor  # whether every variable is
+    all_finite: tf.Tensor  # whether every variable is
     saver: tf.train.Saver
 
 
-def build_graph(settings: SimpleNamespace, run: checkpoint.Run) -> Graph:
+def build_graph(run: Run) -> Graph:
     """Build the graph of a run in the default graph."""
+    settings = run.settings
     tf.set_random_seed(settings.seed)
     global_step = tf.train.create_global_step()
-    feeds = model.inputs()
-    network, architecture = run["network"], run["architecture"]
-    logits = model.inference(feeds, network, architecture, settings.seed, global_step)
-    targets = optimization.smoothed_targets(feeds.labels, settings.label_smoothing)
-    loss = tf.reduce_mean(optimization.LOSSES[settings.loss](logits, targets))
-    rate = optimization.learning_rate(
+    pixels = tf.placeholder(tf.float32, [None, model.PIXELS], "images")
+    labels = tf.placeholder(tf.int32, [None], "labels")
+    keep_prob = tf.placeholder_with_default(1.0, [], "keep_prob")
+    strength = tf.placeholder_with_default(0.0, [], "augment")
+
+    images = model.as_images(pixels)
+    key = model.random_key(settings.seed, global_step, stream=0)
+    images = augment(images, run.affine, strength, key)
+    key = model.random_key(settings.seed, global_step, stream=1)
+    logits = model.inference(images, settings.network, run.architecture, keep_prob, key)
+    loss = model.loss(logits, labels, settings.loss, settings.label_smoothing)
+    rate = model.learning_rate(
         global_step,
-        run["resolved"]["steps"],
+        run.total_steps,
         settings.learning_rate,
         settings.schedule,
         settings.warmup,
     )
-    optimizer = optimization.OPTIMIZERS[settings.optimizer](rate)
-    train_op = optimizer.minimize(loss, global_step)
+    train_op = model.training(loss, settings.optimizer, rate, global_step)
     weights = [v for v in tf.global_variables() if v.dtype.is_floating]
     return Graph(
-        feeds,
+        pixels,
+        labels,
+        keep_prob,
+        strength,
         train_op,
         loss,
         rate,
-        optimization.evaluation(logits, feeds.labels, settings.loss),
+        model.evaluation(logits, labels, settings.loss),
         tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in weights]),
-        tf.train.Saver(max_to_keep=None),  # checkpoint.py deletes old ones
+        tf.train.Saver(max_to_keep=None),  # saving/checkpoints.py deletes old ones
     )
 
 
-def evaluate(
-    session: tf.Session, graph: Graph, images: np.ndarray, labels: np.ndarray
-) -> tuple[float, int]:
-    """Return the sum of losses and the number of right answers."""
-    total, right = 0.0, 0
-    for start in range(0, len(images), EVAL_BATCH):
-        batch = slice(start, start + EVAL_BATCH)
-        feed = {graph.feeds.images: images[batch], graph.feeds.labels: labels[batch]}
-        batch_loss, batch_right = session.run(graph.evaluation, feed)
-        total += float(batch_loss)
-        right += int(batch_right)
-    return total, right
+# ------------------------------------------------------------------------ the loop
 
 
-# ------------------------------------------------------------------------ training
-
-
-def steps_done(
+def run_steps(
     session: tf.Session,
     graph: Graph,
-    settings: SimpleNamespace,
+    settings: Settings,
     data: input_data.DataSet,
     steps: range,
 ) -> Iterator[int]:
-    """Run the steps numbered by `steps`, from 1; yield the number after each one.
+    """Run the training steps with these numbers, from 1; yield each when it is done.
 
     Raises:
         cli.UserError: the loss is no longer a finite number.
     """
-    feed = {
-        graph.feeds.keep_prob: settings.keep_prob,
-        graph.feeds.augment: settings.augment,
-    }
+    feed = {graph.keep_prob: settings.keep_prob, graph.augment: settings.augment}
     with tqdm(
         total=steps.stop - 1,
         initial=steps.start - 1,
@@ -155,22 +157,163 @@ def steps_done(
     ) as bar:
         for step in steps:
             images, labels = data.batch(step - 1, settings.batch_size)
-            feed[graph.feeds.images], feed[graph.feeds.labels] = images, labels
+            feed[graph.images], feed[graph.labels] = images, labels
             _, loss = session.run((graph.train_op, graph.loss), feed)
             if not math.isfinite(loss):
-                raise diverged(f"the loss is {loss}", step, settings)
+                raise not_finite(f"the loss is {loss}", step, settings)
             bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
             bar.update()
             yield step
 
 
-def ends_epoch(step: int, settings: SimpleNamespace, num_examples: int) -> bool:
-    """Return whether a step ends an epoch, or several shorter than EVAL_STEPS."""
-    epochs = math.ceil(settings.eval_steps * settings.batch_size / num_examples)
-    return step * settings.batch_size % (epochs * num_examples) < settings.batch_size
+def is_evaluated(step: int, run: Run) -> bool:
+    """Return whether a step is the last of the run or of an epoch.
+
+    Epochs shorter than MIN_EVAL_STEPS are evaluated several at a time.
+    """
+    batch_size, images = run.settings.batch_size, run.data.train
+    epochs = math.ceil(run.settings.min_eval_steps * batch_size / images)
+    before = (step - 1) * batch_size // (epochs * images)
+    after = step * batch_size // (epochs * images)
+    return after > before or step == run.total_steps
 
 
-def diverged(what: str, step: int, settings: SimpleNamespace) -> cli.UserError:
+def sum_of_losses_and_right_answers(
+    session: tf.Session, graph: Graph, images: np.ndarray, labels: np.ndarray
+) -> tuple[float, int]:
+    """Evaluate images without dropout and distortion, in batches."""
+    total, right = 0.0, 0
+    for start in range(0, len(images), EVAL_BATCH):
+        batch = slice(start, start + EVAL_BATCH)
+        feed = {graph.images: images[batch], graph.labels: labels[batch]}
+        batch_loss, batch_right = session.run(graph.evaluation, feed)
+        total += float(batch_loss)
+        right += int(batch_right)
+    return total, right
+
+
+def evaluate(
+    session: tf.Session, graph: Graph, run: Run, data: input_data.Datasets
+) -> Evaluation:
+    """Evaluate as many training images as there are for validation, and those.
+
+    Without validation images, EVAL_BATCH training images are evaluated.
+    """
+    values = {}
+    sample = slice(data.validation.num_examples or EVAL_BATCH)
+    for split, images, labels in (
+        ("training", data.train.images[sample], data.train.labels[sample]),
+        ("validation", data.validation.images, data.validation.labels),
+    ):
+        loss, right = sum_of_losses_and_right_answers(session, graph, images, labels)
+        count = len(images)
+        values[f"{split}_loss"] = loss / count if count else None
+        values[f"{split}_accuracy"] = right / count if count else None
+    return Evaluation(
+        step=run.step,
+        epoch=run.step / run.steps_per_epoch,
+        learning_rate=float(session.run(graph.learning_rate)),
+        **values,
+    )
+
+
+def save(
+    session: tf.Session,
+    graph: Graph,
+    run: Run,
+    data: input_data.Datasets,
+    evaluated: bool,
+) -> Run:
+    """Save the run at its step, after an evaluation where one is due.
+
+    Raises:
+        cli.UserError: a weight is no longer finite, or the disk refused.
+    """
+    if not session.run(graph.all_finite):
+        raise not_finite("weights are no longer finite", run.step, run.settings)
+    if evaluated:
+        row = evaluate(session, graph, run, data)
+        run = append_history(run, row, checkpoints.checkpoint_name(run.step))
+    return checkpoints.save(session, graph.saver, run)
+
+
+def train(run: Run, data: input_data.Datasets) -> Run:
+    """Train to the end of the run, saving on the way; return the finished run.
+
+    Raises:
+        cli.UserError: the numbers are no longer finite, or saving failed.
+        SystemExit: Ctrl-C or SIGTERM, after the step was finished and saved.
+    """
+    with (
+        tf.Graph().as_default(),
+        tf.Session(config=session_config(run.threads, run.bfloat16)) as session,
+        cli.noted_signals() as signals,
+    ):
+        graph = build_graph(run)
+        session.run(tf.global_variables_initializer())
+        if run.checkpoints:
+            name = run.newest_checkpoint
+            checkpoints.restore(session, run, name, tf.global_variables())
+            print(f"resuming from step {run.step} of {run.total_steps}")
+        started = saved = time.monotonic()
+        steps = range(run.step + 1, run.total_steps + 1)
+        for step in run_steps(session, graph, run.settings, data.train, steps):
+            evaluated = is_evaluated(step, run)
+            due = time.monotonic() - saved >= run.settings.checkpoint_seconds
+            if not (evaluated or due or signals):
+                continue
+            run = save(session, graph, replace(run, step=step), data, evaluated)
+            saved = time.monotonic()
+            if evaluated:
+                tqdm.write(evaluation_line(run, saved - started), file=sys.stdout)
+            if signals and step < run.total_steps:
+                raise stopped(signals[0], run)
+        return finish(session, graph, run, data)
+
+
+def finish(
+    session: tf.Session, graph: Graph, run: Run, data: input_data.Datasets
+) -> Run:
+    """Test the best checkpoint, once; write the result and the curves."""
+    checkpoints.restore(session, run, run.best, tf.trainable_variables())
+    images, labels = data.test.images, data.test.labels
+    _, right = sum_of_losses_and_right_answers(session, graph, images, labels)
+    run = replace(run, test_accuracy=right / len(images))
+    checkpoints.write_config(run)
+    checkpoints.write_derived(run)
+    title = (
+        f"{run.settings.network} on {run.data.name}, {run.step} steps, "
+        f"test accuracy {run.test_accuracy:.4f}"
+    )
+    figure = plots.curves([vars(row) for row in run.history], title)
+    plots.save(figure, run.settings.save_dir / "curves.png")
+    return run
+
+
+# ----------------------------------------------------------------- what is printed
+
+
+def evaluation_line(run: Run, seconds: float) -> str:
+    """Return what is printed of the newest evaluation."""
+    row = run.history[-1]
+    epochs = run.total_steps / run.steps_per_epoch
+    validation = "no validation"
+    if row.validation_accuracy is not None:
+        count = run.data.validation
+        right = round(row.validation_accuracy * count)
+        validation = f"validation accuracy {cli.accuracy_text(right, count)}"
+    return (
+        f"epoch {epochs_text(row.epoch):>4}/{epochs_text(epochs)}  "
+        f"loss {row.training_loss:.4f}  {validation}  {seconds:.1f} s"
+    )
+
+
+def epochs_text(epochs: float) -> str:
+    """Return a number of epochs in three digits, or in as many as it has."""
+    return f"{epochs:.3g}" if epochs < 999.5 else f"{epochs:.0f}"
+
+
+def not_finite(what: str, step: int, settings: Settings) -> cli.UserError:
     """Return the error of a run whose numbers are no longer finite."""
     return cli.UserError(
         f"{what} at step {step}: stopped, nothing of that was saved. LEARNING_RATE is "
@@ -178,175 +321,50 @@ def diverged(what: str, step: int, settings: SimpleNamespace) -> cli.UserError:
     )
 
 
-def report(
-    session: tf.Session,
-    graph: Graph,
-    data: input_data.Datasets,
-    step: int,
-    epoch: float,
-) -> checkpoint.Row:
-    """Evaluate training and validation images alike: no dropout, no augmentation.
-
-    Returns:
-        A row of history.csv. Cross-entropy is in nats. As many training images count
-        as there are for validation; without those there are no values for it.
-    """
-    row = {"step": step, "epoch": epoch}
-    row["learning_rate"] = float(session.run(graph.learning_rate))
-    size = data.validation.num_examples
-    sample = slice(size or EVAL_BATCH)
-    for split, images, labels in (
-        ("training", data.train.images[sample], data.train.labels[sample]),
-        ("validation", data.validation.images, data.validation.labels),
-    ):
-        loss, right = evaluate(session, graph, images, labels)
-        row[f"{split}_loss"] = loss / len(images) if len(images) else None
-        row[f"{split}_accuracy"] = right / len(images) if len(images) else None
-    return row
-
-
-def accuracy_text(accuracy: float, count: int) -> str:
-    """Return an accuracy with the counts behind it: 0.9926 (4963/5000)."""
-    return f"{accuracy:.4f} ({round(accuracy * count)}/{count})"
-
-
-def short(epochs: float) -> str:
-    """Return a number of epochs in three digits, or as many as it has."""
-    return f"{epochs:.3g}" if epochs < 999.5 else f"{epochs:.0f}"
-
-
-def report_line(
-    row: checkpoint.Row, epochs: float, validation_size: int, seconds: float
-) -> str:
-    """Return what is printed of a row of the history."""
-    accuracy = row["validation_accuracy"]
-    validation = "no validation"
-    if accuracy is not None:
-        validation = f"validation accuracy {accuracy_text(accuracy, validation_size)}"
-    return (
-        f"epoch {short(row['epoch']):>4}/{short(epochs)}  "
-        f"loss {row['training_loss']:.4f}  "
-        f"{validation}  {seconds:.1f} s"
-    )
-
-
-def train(
-    settings: SimpleNamespace, run: checkpoint.Run, data: input_data.Datasets
-) -> None:
-    """Train to the end of the run, saving on the way; test what is best on validation.
-
-    Args:
-        settings: the constants.
-        run: the run that begins or goes on; brought up to date.
-        data: the three splits.
-
-    Raises:
-        cli.UserError: the numbers are no longer finite, or saving failed.
-        SystemExit: Ctrl-C or SIGTERM, after the step was finished and saved.
-    """
-    save_dir, resolved = settings.save_dir, run["resolved"]
-    steps, per_epoch = resolved["steps"], data.train.num_examples / settings.batch_size
-    options = session_config(resolved["threads"], resolved["bfloat16"])
-    with (
-        tf.Graph().as_default(),
-        tf.Session(config=options) as session,
-        cli.noted_signals() as signals,
-    ):
-        graph = build_graph(settings, run)
-        session.run(tf.global_variables_initializer())
-        if run["checkpoints"]:
-            name = checkpoint.last(run)
-            checkpoint.restore(session, save_dir, run, name, tf.global_variables())
-            print(f"going on from step {run['step']} of {steps}")
-        started = saved = time.monotonic()
-        todo = range(run["step"] + 1, steps + 1)
-        for step in steps_done(session, graph, settings, data.train, todo):
-            end = step == steps or ends_epoch(step, settings, data.train.num_examples)
-            due = time.monotonic() - saved >= settings.checkpoint_seconds
-            if not (end or due or signals):
-                continue
-            if not session.run(graph.finite):
-                raise diverged("weights are no longer finite", step, settings)
-            run |= {"step": step, "finished": False}
-            if end:
-                row = report(session, graph, data, step, step / per_epoch)
-                checkpoint.add(run, row, checkpoint.name_of(step))
-            checkpoint.save(session, graph.saver, save_dir, run)
-            saved = time.monotonic()
-            if end:
-                size, seconds = data.validation.num_examples, saved - started
-                line = report_line(row, steps / per_epoch, size, seconds)
-                tqdm.write(line, file=sys.stdout)
-            if signals and step < steps:
-                raise stopped(signals[0], step, settings, steps)
-        best = run["best"]
-        checkpoint.restore(session, save_dir, run, best, tf.trainable_variables())
-        _, right = evaluate(session, graph, data.test.images, data.test.labels)
-        run |= {"test_accuracy": right / data.test.num_examples, "finished": True}
-        checkpoint.write_config(save_dir, run)
-        checkpoint.write_derived(save_dir, run)
-        plots.save(plots.curves(run["history"], title(run)), save_dir / "curves.png")
-
-
-def stopped(
-    signum: int, step: int, settings: SimpleNamespace, steps: int
-) -> SystemExit:
-    """Say how to go on; return the exit that the shell knows the signal by."""
-    name = signal.Signals(signum).name
-    print(
-        f"train.py: stopped by {name} at step {step} of {steps}, saved; go on with: "
-        f"python train.py --resume{elsewhere(settings)}",
-        file=sys.stderr,
+def stopped(signum: int, run: Run) -> SystemExit:
+    """Say how to resume; return the exit status that the shell knows the signal by."""
+    cli.warn(
+        f"stopped by {signal.Signals(signum).name} at step {run.step} of "
+        f"{run.total_steps}, saved; resume with: python train.py --resume"
+        f"{cli.save_dir_flag(run.settings.save_dir)}"
     )
     return SystemExit(128 + signum)
 
 
-def title(run: checkpoint.Run) -> str:
-    """Return what a figure says was run."""
-    return (
-        f"{run['network']} on {run['dataset']['name']}, {run['step']} steps, "
-        f"test accuracy {run['test_accuracy']:.4f}"
+# ---------------------------------------------------------------------------- main
+
+
+def begin_or_resume(command: CommandLine) -> tuple[Run, input_data.Datasets]:
+    """Return the run that the command line asks for, and its data."""
+    run = resume.run_to_resume(command)
+    settings = run.settings if run else command.settings
+    source, data = input_data.load(
+        resume.data_set_of(run) if run else settings.dataset,
+        settings.data_dir,
+        settings.validation_size,
+        settings.seed,
     )
-
-
-def elsewhere(settings: SimpleNamespace) -> str:
-    """Return the flag that names the folder, where it is not the usual one."""
-    usual = settings.save_dir == input_data.ROOT / SAVE_DIR
-    return "" if usual else f" --save_dir {shlex.quote(str(settings.save_dir))}"
-
-
-def begin(settings: SimpleNamespace) -> tuple[checkpoint.Run, input_data.Datasets]:
-    """Return the run that begins or goes on, and its data."""
-    run = runs.earlier(settings)
-    if run:
-        runs.keep_constants(settings, run)
-    dataset = runs.data_set_of(run) if run else settings.dataset
-    source, data = data_sources.load(
-        dataset, settings.data_dir, settings.validation_size, settings.seed
-    )
-    dataset = runs.describe_data(source, data)
-    resolved = flags.resolve(settings, data.train.num_examples)
+    found = summarize(source, data)
     if run is None:
-        return runs.describe(settings, resolved, dataset), data
-    run["resolved"] = runs.keep_resolved(run, resolved, dataset)
-    run["constants"] |= runs.stored(vars(settings), runs.MAY_CHANGE)
+        return new_run(command, found), data
+    resume.compare_data(run, found)
     return run, data
 
 
 def main() -> None:
-    """Train, say what came out and what to run next."""
-    settings = flags.read_settings(globals(), RECIPES, __doc__.splitlines()[0])
-    with checkpoint.lock(settings.save_dir):
-        run, data = begin(settings)
-        checkpoint.prepare(settings.save_dir, run)
-        if not run["finished"] or run["step"] < run["resolved"]["steps"]:
-            train(settings, run, data)
-    name = run["dataset"]["name"]
-    if name != "mnist":
-        print(input_data.NOT_MNIST[name], file=sys.stderr)
-    accuracy = accuracy_text(run["test_accuracy"], data.test.num_examples)
-    print(f"test accuracy {accuracy}")
-    print(f"next: python predict.py --index 1{elsewhere(settings)}")
+    """Train; print the test accuracy and what to run next."""
+    command = read_command_line(globals(), RECIPES, __doc__.splitlines()[0])
+    save_dir = command.settings.save_dir
+    with checkpoints.lock(save_dir):
+        run, data = begin_or_resume(command)
+        checkpoints.prepare(run)
+        if not run.finished:
+            run = train(run, data)
+    if run.data.name != "mnist":
+        print(input_data.NOT_MNIST[run.data.name], file=sys.stderr)
+    right = round(run.test_accuracy * run.data.test)
+    print(f"test accuracy {cli.accuracy_text(right, run.data.test)}")
+    print(f"next: python predict.py --index 1{cli.save_dir_flag(save_dir)}")
 
 
 if __name__ == "__main__":

@@ -13,14 +13,13 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 import runner  # noqa: F401, puts the project's folder on the path
 
-import data_sources
 import input_data
 
 INFERENCE_BATCH = 500
@@ -35,20 +34,19 @@ class Contender(NamedTuple):
 
 def graph_mode(data: input_data.Datasets, threads: int, bfloat16: bool) -> Contender:
     """This project's own training loop and graph."""
-    import model
     import train
-    from common import settings as flags
     from common.session import session_config, tf
+    from common.settings import RULES, CommandLine, Settings, checked
+    from saving.run import DataSummary, new_run
 
-    constants = {key.lower(): getattr(train, key) for key in flags.RULES}
+    constants = {name: checked(name, getattr(train, name.upper())) for name in RULES}
     constants |= {"augment": 0.0, "label_smoothing": 0.0, "schedule": "constant"}
-    run = {
-        "network": "cnn",
-        "architecture": model.ARCHITECTURES["cnn"],
-        "resolved": {"steps": 1000},
-    }
+    settings = Settings(**constants)
+    command = CommandLine(settings, settings, frozenset(), False, False)
+    sizes = {split: getattr(data, split).num_examples for split in data._fields}
+    run = new_run(command, DataSummary("mnist", "", **sizes))
     with tf.Graph().as_default() as tf_graph:
-        graph = train.build_graph(SimpleNamespace(**constants), run)
+        graph = train.build_graph(run)
         logits = tf_graph.get_tensor_by_name("full_connection_2/linear:0")
         digits = tf.argmax(logits, 1)
         session = tf.Session(config=session_config(threads, bfloat16))
@@ -56,15 +54,15 @@ def graph_mode(data: input_data.Datasets, threads: int, bfloat16: bool) -> Conte
         tf_graph.finalize()
 
     def steps(batch_size: int, count: int) -> None:
-        settings = SimpleNamespace(**constants | {"batch_size": batch_size})
+        sized = replace(settings, batch_size=batch_size)
         numbers = range(1, count + 1)
-        for _ in train.steps_done(session, graph, settings, data.train, numbers):
+        for _ in train.run_steps(session, graph, sized, data.train, numbers):
             pass
 
     def infer() -> np.ndarray:
         return np.concatenate(
             [
-                session.run(digits, {graph.feeds.images: images})
+                session.run(digits, {graph.images: images})
                 for images in batches(data.test.images)
             ]
         )
@@ -258,7 +256,7 @@ def main() -> None:
     name, threads, data_dir = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # frameworks print on standard output
-    _, data = data_sources.load("mnist", Path(data_dir), 5000, 1)
+    _, data = input_data.load("mnist", Path(data_dir), 5000, 1)
     build, options = CONTENDERS[name]
     contender = build(data, int(threads), **options)
     print("ready", file=answers)

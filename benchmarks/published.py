@@ -116,9 +116,10 @@ def measure(row: Row, seed: int, data_dir: Path) -> Found:
     )
     if row.network == "mlp_128" and seed == SEEDS[0]:
         title = f"{row.network}, Adam 1e-3, batch 32, seed {seed}"
-        plots.save(plots.curves(run["history"], title), ROOT / "docs/overfitting.png")
-    found = {"seconds": seconds, "test": run["test_accuracy"]}
-    accuracies = [epoch["validation_accuracy"] for epoch in run["history"]]
+        figure = plots.curves([vars(row) for row in run.history], title)
+        plots.save(figure, ROOT / "docs" / "overfitting.png")
+    found = {"seconds": seconds, "test": run.test_accuracy}
+    accuracies = [row.validation_accuracy for row in run.history]
     if None not in accuracies:
         found |= {"first": accuracies[0], "best": max(accuracies)}
         found["last"] = accuracies[-1]

@@ -31,7 +31,7 @@ FAST = tuple(
     )
 )
 BEST = tuple(
-    f"--epochs {epochs} --validation_size 10000 --eval_steps 2000 --threads 1 "
+    f"--epochs {epochs} --validation_size 10000 --min_eval_steps 2000 --threads 1 "
     f"--augment {augment} --learning_rate {rate} --label_smoothing {smoothing} "
     f"--bfloat16 {bfloat16} --batch_size {batch_size}"
     for epochs, augment, rate, smoothing, bfloat16, batch_size in (
@@ -63,7 +63,7 @@ def measure(flags: str, seed: int, data_dir: Path, split: str) -> Found:
     """Train with the flags; return seconds and the accuracy on a split."""
     fixed = ("--overwrite", f"--seed={seed}", f"--data_dir={data_dir}")
     run, seconds, _ = train(RUNS / "recipe", *flags.split(), *fixed)
-    return {"accuracy": run[f"{split}_accuracy"], "seconds": seconds}
+    return {"accuracy": getattr(run, f"{split}_accuracy"), "seconds": seconds}
 
 
 def table(results: Results) -> str:

@@ -8,9 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from saving.run import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a script sees its own folder first
@@ -21,18 +24,18 @@ Found = dict[str, float]
 Results = dict[str, dict[str, Found]]  # by row and seed
 
 
-def train(save_dir: Path, *flags: str) -> tuple[dict[str, Any], float, float]:
+def train(save_dir: Path, *flags: str) -> tuple["Run", float, float]:
     """Run train.py.
 
     Returns:
-        What config.json says, the seconds of the whole command, and those of training,
-        validation and saving, which train.py prints.
+        The run, the seconds of the whole command, and those of training, validation
+        and saving, which train.py prints.
 
     Raises:
         SystemExit: it failed.
     """
-    # And TensorFlow, which other frameworks' processes do without.
-    from saving import checkpoints as checkpoint
+    # This imports TensorFlow, which other frameworks' processes do without.
+    from saving import checkpoints
 
     command = [sys.executable, str(ROOT / "train.py"), f"--save_dir={save_dir}", *flags]
     begun = time.monotonic()
@@ -41,7 +44,7 @@ def train(save_dir: Path, *flags: str) -> tuple[dict[str, Any], float, float]:
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)}: {done.stderr}")
     training = float(re.findall(r"([\d.]+) s$", done.stdout, re.MULTILINE)[-1])
-    return checkpoint.read_config(save_dir), seconds, training
+    return checkpoints.read_config(save_dir), seconds, training
 
 
 def mean(values: Sequence[float]) -> str:

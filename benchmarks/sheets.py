@@ -1,9 +1,9 @@
-"""Read 200 generated sheets of MNIST test digits, whose right answer is known.
+"""Read 200 generated sheets of MNIST test digits, whose right answers are known.
 
     python benchmarks/sheets.py --data_dir data
 
-It prints a table by difficulty and the time that a 12-megapixel photo takes, and writes
-both to benchmarks/results/sheets.md. A minute on two cores.
+prints a table by difficulty, and the time that reading a 12-megapixel photo takes. Both
+are written to benchmarks/results/sheets.md. It takes a minute on two cores.
 """
 
 import argparse
@@ -18,14 +18,16 @@ from PIL import Image
 from runner import RESULTS, ROOT
 from scipy import ndimage
 
-import data_sources
 import input_data
 import predict
 from common import cli
-from handwriting import pictures
+from handwriting import pictures, reading
 
-SEED = 1  # of the sheets
+SEED = 1  # of the random sheets
 SHEETS = 40  # of each difficulty
+PHOTO = (4000, 3000)  # pixels, across and down
+REPEATS = 5  # timed readings of the photo
+# Name in the table, and the words that `sheet` knows.
 LEVELS = {
     "plain: black on white, 40 to 120 px": "",
     "photo: uneven light, shadow, noise, blur": "photo",
@@ -36,11 +38,11 @@ LEVELS = {
 
 
 class Sheet(NamedTuple):
-    """A generated picture and what is written on it."""
+    """A generated picture, and the digits on it."""
 
     image: Image.Image
     lines: list[str]  # digits by line of text
-    centres: list[tuple[float, float]]  # of the digits, x and y in pixels
+    centres: list[tuple[float, float]]  # of the digits in pixels, x and y
 
 
 def digit_height(rng: np.random.Generator, level: str) -> int:
@@ -51,7 +53,7 @@ def digit_height(rng: np.random.Generator, level: str) -> int:
 
 
 def stamp(digit: np.ndarray, height: int) -> np.ndarray:
-    """Return a 28x28 digit's ink, cropped, its longer side `height` pixels."""
+    """Return a 28x28 digit, cropped to its ink, its longer side `height` pixels."""
     rows, columns = np.nonzero(digit.max(axis=1))[0], np.nonzero(digit.max(axis=0))[0]
     cropped = digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     scale = height / max(cropped.shape)
@@ -64,7 +66,10 @@ def stamp(digit: np.ndarray, height: int) -> np.ndarray:
 def write(
     rng: np.random.Generator, digits: np.ndarray, labels: np.ndarray, height: int
 ) -> tuple[np.ndarray, list[str], list[tuple[float, float]]]:
-    """Return a sheet's ink, float32 (h, w) in [0, 1], its lines and digits' centres."""
+    """Return a sheet's ink, its lines of digits, and the centres of the digits.
+
+    The ink is float32 of shape (h, w), values in [0, 1]. A centre is (x, y) in pixels.
+    """
     lines = int(rng.integers(1, 5))
     across = int(rng.integers(1, min(10, 2600 // height) + 1))
     pitch = int(1.6 * height)
@@ -92,7 +97,7 @@ def write(
 
 
 def rules(rng: np.random.Generator, shape: tuple[int, int], height: int) -> np.ndarray:
-    """Return the printed lines of a page, float32 (h, w): how dark they are."""
+    """Return how dark the printed lines of a page are: float32 (h, w) in [0, 1]."""
     printed = np.zeros(shape, np.float32)
     thick = max(1, height // 40)
     darkness = rng.uniform(0.15, 0.4)
@@ -106,7 +111,7 @@ def rules(rng: np.random.Generator, shape: tuple[int, int], height: int) -> np.n
 
 
 def light(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Return the light on a page, float32 (h, w): a gradient and a shadow."""
+    """Return the light on a page, a gradient and a shadow: float32 (h, w)."""
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     y, x = y / shape[0] - 0.5, x / shape[1] - 0.5
     angle, edge = rng.uniform(0, 2 * np.pi, 2)
@@ -124,10 +129,10 @@ def sheet(
     """Return a generated sheet.
 
     Args:
-        rng: what the sheet is drawn with.
+        rng: source of all that is random on the sheet.
         digits: float32 array of shape (n, 28, 28), values in [0, 1], ink is 1.
         labels: int array of shape (n,).
-        level: words of LEVELS, what makes it difficult.
+        level: words of LEVELS that say what makes the sheet difficult.
     """
     height = digit_height(rng, level)
     ink, lines, centres = write(rng, digits, labels, height)
@@ -157,16 +162,14 @@ def sheet(
     return Sheet(Image.fromarray(pixels), lines, centres)
 
 
-def found_and_right(
-    made: Sheet, lines: list[list[pictures.Reading]]
-) -> tuple[int, int]:
-    """Return how many digits have a box to themselves, and of these a right answer."""
+def found_and_right(made: Sheet, lines: reading.Lines) -> tuple[int, int]:
+    """Return how many digits have a box of their own, and how many are read right."""
     read = [one for line in lines for one in line]
     boxes = np.array([one.box for one in read]).reshape(-1, 4)
     centres = np.array(made.centres)
     inside = (centres[:, None] > boxes[:, :2]) & (centres[:, None] < boxes[:, 2:])
-    inside = inside.all(axis=2)  # digits, boxes
-    inside &= inside.sum(axis=0) == 1
+    inside = inside.all(axis=2)  # (digits, boxes)
+    inside &= inside.sum(axis=0) == 1  # a box around two digits counts for neither
     texts = "".join(made.lines)
     right = sum(
         any(read[box].digit == int(digit) for box in np.flatnonzero(row))
@@ -178,49 +181,65 @@ def found_and_right(
 def photo(
     rng: np.random.Generator, digits: np.ndarray, labels: np.ndarray
 ) -> Image.Image:
-    """Return a sheet as a photo of 4000 x 3000 pixels."""
+    """Return a sheet as a photo of 12 megapixels."""
     made = sheet(rng, digits, labels, "photo paper ink")
-    return made.image.resize((4000, 3000), Image.BICUBIC)
+    return made.image.resize(PHOTO, Image.BICUBIC)
 
 
 def seconds_of_photo(network: predict.Classifier, image: Image.Image) -> float:
-    """Return the median time of opening and reading a photo, of five."""
+    """Return the median of the seconds that opening and reading a photo takes."""
     times = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photo.jpg"
         image.save(path, quality=90)
-        for _ in range(5):
+        for _ in range(REPEATS):
             start = time.perf_counter()
-            pictures.read(pictures.open_picture(str(path)), network)
+            reading.read(pictures.open_picture(str(path)), network)
             times.append(time.perf_counter() - start)
     return statistics.median(times)
 
 
+def read_sheets(
+    network: predict.Classifier, digits: np.ndarray, labels: np.ndarray, difficulty: int
+) -> np.ndarray:
+    """Read the sheets of one difficulty.
+
+    Returns:
+        An int array of five counts: sheets, sheets read right; digits, digits read
+        right, digits found.
+    """
+    level = list(LEVELS.values())[difficulty]
+    count = np.zeros(5, int)
+    for number in range(SHEETS):
+        rng = np.random.default_rng([SEED, difficulty, number])
+        made = sheet(rng, digits, labels, level)
+        lines = reading.read(made.image, network)
+        texts = ["".join(str(one.digit) for one in line) for line in lines]
+        found, right = found_and_right(made, lines)
+        count += 1, texts == made.lines, len(made.centres), right, found
+    return count
+
+
 def main() -> None:
-    """Read the sheets; print the table and write it."""
+    """Read the sheets and a photo; print the table and write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
     parser.add_argument("--save_dir", type=Path, default=ROOT / "save_model")
     args = parser.parse_args()
     network = predict.restore(args.save_dir)
-    if not network.config["finished"]:
-        raise cli.UserError(f"{args.save_dir} holds a run that is not finished")
-    _, test = data_sources.load_test("mnist", args.data_dir)
+    if not network.run.finished:
+        raise cli.UserError(
+            f"{args.save_dir} holds an unfinished run; finish it with train.py --resume"
+        )
+    _, test = input_data.load_test("mnist", args.data_dir)
     digits, labels = test.images.reshape(-1, 28, 28), test.labels
     table = [
         "| sheets | whole sheets right | digits right | digits found |",
         "|---|---|---|---|",
     ]
     total = np.zeros(5, int)
-    for index, (name, level) in enumerate(LEVELS.items()):
-        count = np.zeros(5, int)  # sheets, right; digits, right, found
-        for number in range(SHEETS):
-            rng = np.random.default_rng([SEED, index, number])
-            made = sheet(rng, digits, labels, level)
-            lines = pictures.read(made.image, network)
-            texts = ["".join(str(one.digit) for one in line) for line in lines]
-            found, right = found_and_right(made, lines)
-            count += 1, texts == made.lines, len(made.centres), right, found
+    for difficulty, name in enumerate(LEVELS):
+        count = read_sheets(network, digits, labels, difficulty)
         table.append(row(name, count))
         print(table[-1], flush=True)
         total += count
@@ -235,7 +254,7 @@ def main() -> None:
 
 
 def row(name: str, count: np.ndarray) -> str:
-    """Return a row of the table."""
+    """Return a row of the table, from the counts of `read_sheets`."""
     sheets, whole, digits, right, found = map(int, count)
     return (
         f"| {name} | {whole}/{sheets} ({whole / sheets:.0%}) "

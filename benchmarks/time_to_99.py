@@ -23,7 +23,6 @@ from pathlib import Path
 from runner import RESULTS, ROOT, RUNS, Found, train
 from tqdm import tqdm
 
-import data_sources
 import input_data
 
 ROUNDS = 3
@@ -145,8 +144,8 @@ def ours(data_dir: Path, seed: int) -> Found:
     return {
         "training": training,
         "command": command,
-        "accuracy": run["test_accuracy"],
-        "epochs": run["history"][-1]["epoch"],
+        "accuracy": run.test_accuracy,
+        "epochs": run.history[-1].epoch,
     }
 
 
@@ -207,7 +206,7 @@ def main() -> None:
     args = parser.parse_args()
     data_dir = args.data_dir.resolve()
     if args.peer:
-        _, data = data_sources.load("mnist", data_dir, 0, args.seed)
+        _, data = input_data.load("mnist", data_dir, 0, args.seed)
         print(json.dumps(PEERS[args.peer](data, args.seed)))
         return
     results: dict[str, list[Found]] = {name: [] for name in (OURS, *PEERS)}

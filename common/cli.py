@@ -1,16 +1,22 @@
-"""What every script's command line shares: one-line errors and exit statuses.
+"""What the scripts' command lines share: one-line errors, signals, exit statuses.
 
 Exit status: 0 done, 1 the user has something to mend, 2 a bad flag, 130 Ctrl-C,
 143 SIGTERM.
 """
 
 import argparse
+import atexit
 import contextlib
+import gc
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NoReturn
+
+from common.paths import SAVE_DIR
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
@@ -47,26 +53,35 @@ def noted_signals() -> Iterator[list[int]]:
         restore()
 
 
-def script_name() -> str:
-    """Return the name of the script that runs, as errors begin with it."""
-    return os.path.basename(sys.argv[0])
-
-
 def warn(text: str) -> None:
-    """Print a line on stderr that begins with the script's name."""
-    print(f"{script_name()}: {text}", file=sys.stderr)
+    """Print a line on stderr that begins with the name of the script that runs."""
+    print(f"{os.path.basename(sys.argv[0])}: {text}", file=sys.stderr)
+
+
+def accuracy_text(right: int, count: int) -> str:
+    """Return an accuracy with the counts behind it: 0.9926 (4963/5000)."""
+    return f"{right / count:.4f} ({right}/{count})"
+
+
+def save_dir_flag(save_dir: Path) -> str:
+    """Return the flag that names a folder, empty for the usual one."""
+    return "" if save_dir == SAVE_DIR else f" --save_dir {shlex.quote(str(save_dir))}"
 
 
 def status(main: Callable[[], None], *mistakes: type[Exception]) -> int:
     """Call `main`; return the exit status.
 
-    UserError, OSError and `mistakes` are told in one line.
+    UserError, OSError and `mistakes` get a one-line message on stderr.
     """
     try:
         main()
         sys.stdout.flush()
     except SystemExit as stop:
-        return stop.code
+        # As Python does: nothing is success, a text is a message.
+        if stop.code is None or isinstance(stop.code, int):
+            return stop.code or 0
+        print(stop.code, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(file=sys.stderr)  # the terminal has echoed ^C
         warn("stopped by Ctrl-C")
@@ -79,11 +94,16 @@ def status(main: Callable[[], None], *mistakes: type[Exception]) -> int:
     return 0
 
 
-def run(main: Callable[[], None], *mistakes: type[Exception]) -> NoReturn:
-    """Call `main` and exit with its status at once."""
+def run(main: Callable[[], None], *mistakes: type[Exception]) -> None:
+    """Call `main` and exit with its status; return where it succeeded."""
+    # At its end Python would search TensorFlow for garbage, half a second long. What is
+    # frozen is not searched; everything else of a normal exit stays.
+    atexit.register(gc.freeze)
     code = status(main, *mistakes)
-    with contextlib.suppress(BrokenPipeError):
+    try:
         sys.stdout.flush()
-    sys.stderr.flush()
-    # Everything is written. Python would spend a second on taking TensorFlow apart.
-    os._exit(code)
+    except OSError:
+        # Drop what cannot be written; Python would try again at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if code:
+        sys.exit(code)

@@ -1,11 +1,10 @@
-"""Every figure of the project. Drawing opens no window and leaves no figure open."""
+"""Figures: drawn, shown or saved. Drawing opens no window and leaves no figure open."""
 
 import os
-import textwrap
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,16 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from handwriting.pictures import Reading
 
 # Okabe and Ito's colours, told apart with any kind of colour vision.
 BLUE, ORANGE, SKY = "#0072B2", "#D55E00", "#56B4E9"
-THUMBNAILS = 100  # of a page's digits, at most
 # Where a legend hides no point.
 ABOVE = {
     "frameon": False,
@@ -66,7 +58,15 @@ def show_or_save(draw: Callable[[Figure], None], path: Path) -> str | None:
     return save(figure, path)
 
 
-def _draw_digit(axes: Axes, image: np.ndarray, title: str, wrong: bool = False) -> None:
+def draw_digit(axes: Axes, image: np.ndarray, title: str, wrong: bool = False) -> None:
+    """Draw a digit under its title, which is orange if the answer is wrong.
+
+    Args:
+        axes: empty ones.
+        image: float array of 784 values in [0, 1], 1 is ink.
+        title: the answer.
+        wrong: whether the answer is wrong or unsure.
+    """
     axes.imshow(image.reshape(28, 28), cmap="gray_r", vmin=0, vmax=1)
     axes.set_title(title, fontsize=10, color=ORANGE if wrong else "black")
     axes.set_axis_off()
@@ -86,7 +86,7 @@ def digit_grid(figure: Figure, images: np.ndarray, labels: Sequence[int]) -> Non
     for axes, image, label in zip(
         figure.subplots(rows, columns, squeeze=False).flat, images, labels, strict=False
     ):
-        _draw_digit(axes, image, str(label))
+        draw_digit(axes, image, str(label))
 
 
 def curves(history: Sequence[Mapping[str, float | None]], title: str) -> Figure:
@@ -128,9 +128,12 @@ def predictions(
         probabilities: float array of shape (n, 10).
     """
     answers = probabilities.argmax(axis=1)
+    is_wrong = answers != labels
     titles = [
-        f"{answer} ({row.max():.3f})" + ("" if answer == label else f", is {label}")
-        for answer, row, label in zip(answers, probabilities, labels, strict=True)
+        f"{answer} ({row.max():.3f})" + (f", is {label}" if wrong else "")
+        for answer, row, label, wrong in zip(
+            answers, probabilities, labels, is_wrong, strict=True
+        )
     ]
     if len(images) > 1:
         columns = min(len(images), 10)
@@ -139,41 +142,17 @@ def predictions(
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes in grid.flat:
             axes.set_axis_off()
-        for axes, image, title in zip(grid.flat, images, titles, strict=False):
-            _draw_digit(axes, image, title, wrong="is" in title)
+        for axes, *digit in zip(grid.flat, images, titles, is_wrong, strict=False):
+            draw_digit(axes, *digit)
         return
     figure.set_size_inches(7, 3.2)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.4))
-    _draw_digit(left, images[0], f"predict={answers[0]}, correct={labels[0]}")
+    draw_digit(left, images[0], f"predict={answers[0]}, correct={labels[0]}")
     colours = [ORANGE if digit == answers[0] else BLUE for digit in range(10)]
     bars = right.bar(range(10), probabilities[0], color=colours)
     right.bar_label(bars, [f"{p:.2f}" for p in probabilities[0]], fontsize=8)
     right.set(xticks=range(10), ylim=(0, 1.08), xlabel="digit", ylabel="probability")
     right.spines[["top", "right"]].set_visible(False)
-
-
-def speed(times: Mapping[str, Mapping[str, Sequence[float]]], ours: str) -> Figure:
-    """Return a chart of the time that each contender takes for each task.
-
-    Args:
-        times: milliseconds of each measurement, by contender and task.
-        ours: what the names of the contenders to stand out begin with.
-    """
-    names = list(times)
-    tasks = list(times[names[0]])
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    grid = figure.subplots(2, 2, sharey=True)
-    for axes, task in zip(grid.flat, tasks, strict=True):
-        medians = [float(np.median(times[name][task])) for name in names]
-        colours = [ORANGE if name.startswith(ours) else BLUE for name in names]
-        bars = axes.barh(names, medians, color=colours)
-        axes.bar_label(bars, [f"{value:.1f}" for value in medians], fontsize=8)
-        axes.set_title(f"{task}, milliseconds", fontsize=10)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.margins(x=0.15)
-        axes.tick_params(labelsize=8)
-    grid[0, 0].invert_yaxis()
-    return figure
 
 
 def report(
@@ -208,7 +187,7 @@ def report(
         axes.set_axis_off()
     for axes, row in zip(places, mistakes, strict=False):
         text = "{answer} ({probability:.2f})\nis {truth}".format(**row)
-        _draw_digit(axes, images[row["index"]], text, wrong=True)
+        draw_digit(axes, images[row["index"]], text, wrong=True)
     return figure
 
 
@@ -271,56 +250,3 @@ def _calibration(
     axes.axline((0, 0), slope=1, color="black", ls=":")
     axes.set(xlabel=f"confidence (calibration error {error:.4f})", ylabel="")
     axes.legend(**ABOVE)
-
-
-def reading(
-    image: "Image.Image", digits: "Sequence[Reading]", unsure: float, title: str
-) -> Figure:
-    """Return a picture with its digits boxed, and below it what the network saw.
-
-    Of more than THUMBNAILS digits the first ones are shown below.
-
-    Args:
-        image: the picture.
-        digits: what was read in it, one at least.
-        unsure: probability under which an answer is marked.
-        title: what was read.
-    """
-    columns = min(len(digits), 10)
-    rows = -(-min(len(digits), THUMBNAILS) // columns)
-    width = 8.0
-    height = min(8.0, max(2.0, width * image.height / image.width))
-    figure = Figure(figsize=(width, height + 1.1 * rows), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=(height, 1.1 * rows))
-    figure.suptitle(textwrap.fill(title, 80), fontsize=11, parse_math=False)
-    page = top.subplots()
-    page.set_axis_off()
-    scale = min(1, 1500 / max(image.size))
-    size = [max(1, round(side * scale)) for side in image.size]
-    small = image.convert("RGB").resize(size, reducing_gap=2)
-    page.imshow(small, extent=(0, image.width, image.height, 0))
-    grid = bottom.subplots(rows, max(columns, 6), squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    places = (axes for row in grid for axes in row[:columns])
-    for digit in digits:
-        left, upper, right, lower = digit.box
-        sure = digit.probability >= unsure
-        colour = BLUE if sure else ORANGE
-        box = (left, upper), right - left, lower - upper
-        page.add_patch(Rectangle(*box, fill=False, edgecolor=colour, linewidth=1.2))
-        answer = f"{digit.digit}" if sure else f"{digit.digit}?"
-        page.text(
-            left,
-            upper,
-            f"{answer} {digit.probability:.2f}",
-            color="white",
-            fontsize=8 if len(digits) < 20 else 6,
-            verticalalignment="bottom",
-            bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.8},
-        )
-        if axes := next(places, None):
-            _draw_digit(
-                axes, digit.image, f"{answer} {digit.probability:.2f}", not sure
-            )
-    return figure

@@ -1,110 +1,196 @@
-"""The constants of train.py as flags: what they may be, and what they come to."""
+"""The constants of train.py as settings: types, accepted values, flags."""
 
 import argparse
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
-import data_sources
 import input_data
 import model
 from common.cli import ArgumentParser, UserError
-from common.session import available_cores, cpu_has_bfloat16
-from optimization import LOSSES, OPTIMIZERS
+from common.paths import ROOT, absolute
 
-# How a value is read from text, the test it must pass, and what it may be in words.
-Rule = tuple[Callable[[str], Any], Callable[[Any], bool], str]
-POSITIVE = "a whole number, 1 or more"
-RULES: dict[str, Rule] = {
-    "DATASET": (str, lambda v: v in data_sources.DATASETS, "auto, mnist or digits"),
-    "DATA_DIR": (str, bool, "a folder"),
-    "SAVE_DIR": (str, bool, "a folder"),
-    "VALIDATION_SIZE": (int, lambda v: v >= 0, "a whole number of images, 0 or more"),
-    "NETWORK": (str, model.NETWORKS.__contains__, ", ".join(model.NETWORKS)),
-    "OPTIMIZER": (str, OPTIMIZERS.__contains__, ", ".join(OPTIMIZERS)),
-    "LOSS": (str, LOSSES.__contains__, ", ".join(LOSSES)),
-    "SEED": (int, lambda v: 0 <= v < 2**31, "a whole number from 0 to 2147483647"),
-    "STEPS": (int, lambda v: v >= 1, POSITIVE),
-    "EPOCHS": (float, lambda v: 0 <= v <= 1e6, "a number from 0 to 1000000"),
-    "BATCH_SIZE": (int, lambda v: v >= 1, POSITIVE),
-    "LEARNING_RATE": (float, lambda v: 0 < v < math.inf, "a number above 0"),
-    "SCHEDULE": (str, lambda v: v in ("cosine", "constant"), "cosine or constant"),
-    "WARMUP": (float, lambda v: 0 <= v <= 1, "a share from 0 to 1"),
-    "KEEP_PROB": (float, lambda v: 0 < v <= 1, "a share above 0, up to 1"),
-    "LABEL_SMOOTHING": (float, lambda v: 0 <= v < 1, "a share from 0 to below 1"),
-    "AUGMENT": (float, lambda v: 0 <= v <= 5, "a number from 0 to 5"),
-    "BFLOAT16": (str, lambda v: v in ("auto", "on", "off"), "auto, on or off"),
-    "THREADS": (int, lambda v: 0 <= v <= 1024, "a whole number from 0 to 1024"),
-    "EVAL_STEPS": (int, lambda v: v >= 1, POSITIVE),
-    "CHECKPOINT_SECONDS": (float, lambda v: v >= 0, "a number of seconds, 0 or more"),
+UNITS = ("steps", "epochs")
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run is, as "2750 steps" or "5 epochs"."""
+
+    count: float
+    unit: str  # one of UNITS
+
+    @classmethod
+    def parse(cls, text: str) -> "Length":
+        """Read a length; ValueError where `text` is none."""
+        count, unit = text.split()
+        unit = unit if unit.endswith("s") else f"{unit}s"  # "1 epoch"
+        length = cls(float(count), unit)
+        if unit == "steps":
+            accepted = 1 <= length.count <= 1e9 and length.count.is_integer()
+        else:
+            accepted = unit == "epochs" and 0 < length.count <= 1e6
+        if not accepted:
+            raise ValueError(text)
+        return length
+
+    def __str__(self) -> str:
+        """Return the text that `parse` reads."""
+        return f"{self.count!r}".removesuffix(".0") + f" {self.unit}"
+
+    def steps(self, num_examples: int, batch_size: int) -> int:
+        """Return the number of training steps on so many training images."""
+        if self.unit == "steps":
+            return int(self.count)
+        return math.ceil(self.count * num_examples / batch_size)
+
+
+def _folder(text: str) -> Path:
+    """Return a path; ValueError for the empty one, which pathlib takes for "."."""
+    if not text:
+        raise ValueError(text)
+    return Path(text)
+
+
+class Rule(NamedTuple):
+    """Which values a setting accepts."""
+
+    read: Callable[[str], Any]  # from text; ValueError where it cannot be read
+    accepts: Callable[[Any], bool]
+    accepted: str  # the same in words
+
+
+def _one_of(names: Collection[str]) -> Rule:
+    return Rule(str, names.__contains__, ", ".join(names))
+
+
+RULES = {
+    "dataset": _one_of(input_data.DATASETS),
+    "data_dir": Rule(_folder, bool, "a folder"),
+    "save_dir": Rule(_folder, bool, "a folder"),
+    "validation_size": Rule(
+        int, lambda v: v >= 0, "a whole number of images, 0 or more"
+    ),
+    "network": _one_of(model.NETWORKS),
+    "optimizer": _one_of(model.OPTIMIZERS),
+    "loss": _one_of(model.LOSSES),
+    "seed": Rule(int, lambda v: 0 <= v < 2**31, "a whole number from 0 to 2147483647"),
+    "length": Rule(Length.parse, bool, 'a length such as "2750 steps" or "5 epochs"'),
+    "batch_size": Rule(int, lambda v: v >= 1, "a whole number of images, 1 or more"),
+    "learning_rate": Rule(float, lambda v: 0 < v < math.inf, "a number above 0"),
+    "schedule": _one_of(("cosine", "constant")),
+    "warmup": Rule(float, lambda v: 0 <= v <= 1, "a share from 0 to 1"),
+    "keep_prob": Rule(float, lambda v: 0 < v <= 1, "a share above 0, up to 1"),
+    "label_smoothing": Rule(float, lambda v: 0 <= v < 1, "a share from 0 to below 1"),
+    "augment": Rule(float, lambda v: 0 <= v <= 5, "a number from 0 to 5"),
+    "bfloat16": _one_of(("auto", "on", "off")),
+    "threads": Rule(int, lambda v: 0 <= v <= 1024, "a whole number from 0 to 1024"),
+    "min_eval_steps": Rule(int, lambda v: v >= 1, "a whole number of steps, 1 or more"),
+    "checkpoint_seconds": Rule(
+        float, lambda v: v >= 0, "a number of seconds, 0 or more"
+    ),
 }
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The constants at the top of train.py; meanings and units stand there."""
+
+    dataset: str
+    data_dir: Path
+    save_dir: Path
+    validation_size: int
+    network: str
+    optimizer: str
+    loss: str
+    seed: int
+    length: Length
+    batch_size: int
+    learning_rate: float
+    schedule: str
+    warmup: float
+    keep_prob: float
+    label_smoothing: float
+    augment: float
+    bfloat16: str
+    threads: int
+    min_eval_steps: int
+    checkpoint_seconds: float
+
+
+FOLDERS = ("data_dir", "save_dir")
 SWITCHES = {
-    "resume": "go on with the run that SAVE_DIR holds, from its last checkpoint",
+    "resume": "resume the run that SAVE_DIR holds, from its newest checkpoint",
     "overwrite": "replace the run that SAVE_DIR holds, even if it was interrupted",
 }
-# Of these one flag at most may be given; a recipe's value of one gives way to a flag.
-LENGTHS = {"steps", "epochs"}
 
 
-def read_settings(
+def checked(name: str, value: object) -> Any:  # noqa: ANN401
+    """Return the value of a setting, converted to its type.
+
+    Raises:
+        UserError: the setting does not accept it.
+    """
+    rule = RULES[name]
+    try:
+        result = rule.read(str(value))
+        if rule.accepts(result):
+            return result
+    except ValueError:
+        pass
+    raise UserError(f"{name.upper()} is {value}; it must be {rule.accepted}")
+
+
+# -------------------------------------------------------------------- command line
+
+
+class CommandLine(NamedTuple):
+    """What train.py was asked to do."""
+
+    settings: Settings  # the constants, each overridden by recipe and flag
+    constants: Settings  # the constants alone
+    given: frozenset[str]  # the settings that a recipe or a flag gives
+    resume: bool
+    overwrite: bool
+
+
+def read_command_line(
     constants: Mapping[str, object],
     recipes: Mapping[str, Mapping[str, object]],
     description: str,
-) -> SimpleNamespace:
-    """Return the constants that RULES names, each overridden by recipe and flag.
+) -> CommandLine:
+    """Return the script's constants, overridden by recipe and flags.
 
     Args:
         constants: the script's UPPER_CASE constants by name, the only defaults.
         recipes: for --recipe, by name: constants with other values.
         description: first line of --help.
 
-    Returns:
-        The settings under their lower-case names, folders as absolute paths; the
-        switches; `given`, the set of lower-case names that were flags or of the recipe;
-        and `constants`, what the settings would be without any.
-
     Raises:
-        UserError: a constant holds a value that it may not.
+        UserError: a constant holds a value that it does not accept.
     """
     parser = _parser(constants, recipes, description)
     flags = vars(parser.parse_args())
     switches = {name: flags.pop(name) for name in SWITCHES}
     recipe = {key.lower(): value for key, value in recipes[flags.pop("recipe")].items()}
-    if LENGTHS & flags.keys():
-        recipe = {key: recipe[key] for key in recipe.keys() - LENGTHS}
-    values = {key.lower(): checked(key, constants[key]) for key in RULES}
+    for unit in UNITS:
+        if unit in flags:
+            flags["length"] = f"{flags.pop(unit)} {unit}"
+    values = {name: checked(name, constants[name.upper()]) for name in RULES}
     try:
-        given = {key: checked(key, value) for key, value in (recipe | flags).items()}
+        given = {name: checked(name, value) for name, value in (recipe | flags).items()}
     except UserError as error:
         parser.error(str(error))
-    settings = SimpleNamespace(
-        **switches, **(values | given), given=set(given), constants=values
+    # A constant's path is relative to the project, a flag's to where the user is.
+    for name in FOLDERS:
+        values[name] = absolute(values[name], ROOT)
+        if name in given:
+            given[name] = absolute(given[name], Path.cwd())
+    return CommandLine(
+        Settings(**values | given), Settings(**values), frozenset(given), **switches
     )
-    if "steps" in given:
-        settings.epochs = 0.0
-    # A flag's path is relative to where the user is, a constant's to the project.
-    for key in ("data_dir", "save_dir"):
-        base = Path.cwd() if key in given else input_data.ROOT
-        setattr(settings, key, base / getattr(settings, key))
-    return settings
-
-
-def checked(key: str, value: object) -> Any:  # noqa: ANN401
-    """Return the value of a constant or flag, converted by its rule.
-
-    Raises:
-        UserError: `value` is not what the rule accepts.
-    """
-    convert, accepts, accepted = RULES[key.upper()]
-    try:
-        result = convert(str(value))
-        if accepts(result):
-            return result
-    except ValueError:
-        pass
-    raise UserError(f"{key.upper()} is {value}; it must be {accepted}")
 
 
 def _parser(
@@ -113,13 +199,21 @@ def _parser(
     description: str,
 ) -> ArgumentParser:
     parser = ArgumentParser(description=description)
-    one_of = parser.add_mutually_exclusive_group()
-    for name, (_, _, accepted) in RULES.items():
-        (one_of if name.lower() in LENGTHS else parser).add_argument(
-            f"--{name.lower()}",
+    lengths = parser.add_mutually_exclusive_group()
+    for name, rule in RULES.items():
+        now = str(constants[name.upper()]).replace("%", "%%")  # argparse formats it
+        (lengths if name == "length" else parser).add_argument(
+            f"--{name}",
             metavar="VALUE",
             default=argparse.SUPPRESS,
-            help=f"{accepted} (now {constants[name]})".replace("%", "%%"),
+            help=f"{rule.accepted} (now {now})",
+        )
+    for unit in UNITS:
+        lengths.add_argument(
+            f"--{unit}",
+            metavar="VALUE",
+            default=argparse.SUPPRESS,
+            help=f'short for --length "VALUE {unit}"',
         )
     parser.add_argument(
         "--recipe", choices=recipes, default="default", help=_listed(recipes)
@@ -136,27 +230,3 @@ def _listed(recipes: Mapping[str, Mapping[str, object]]) -> str:
         f"{name}: " + (", ".join(f"{k} {v}" for k, v in values.items()) or "as above")
         for name, values in recipes.items()
     )
-
-
-def resolve(settings: SimpleNamespace, num_examples: int) -> dict[str, int | bool]:
-    """Check the sizes against the training images; return what the constants come to.
-
-    Returns:
-        `steps`, the length of the run; `threads`; and `bfloat16`, whether it is used.
-    """
-    if num_examples == 0:
-        raise UserError(
-            f"VALIDATION_SIZE is {settings.validation_size}; it must be less than the "
-            "number of training images"
-        )
-    if settings.batch_size > num_examples:
-        raise UserError(
-            f"BATCH_SIZE is {settings.batch_size}; it must be 1 to {num_examples}, the "
-            "number of training images"
-        )
-    steps = settings.steps
-    if settings.epochs:
-        steps = math.ceil(settings.epochs * num_examples / settings.batch_size)
-    bfloat16 = {"on": True, "off": False}.get(settings.bfloat16, cpu_has_bfloat16())
-    threads = settings.threads or available_cores()
-    return {"steps": steps, "threads": threads, "bfloat16": bfloat16}

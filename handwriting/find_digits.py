@@ -1,19 +1,21 @@
-"""Find the handwritten digits in a picture, each as an image of MNIST's kind.
+"""Find the handwritten digits in a picture, each as an image in MNIST's form.
 
     lines = find_lines(Image.open("photo.png"))
     boxes_and_images = find_digits(Image.open("photo.png"))
 
-No network is asked: ink.py finds the ink, this file says which parts of it are digits
-and in what order, mnist_image.py gives them MNIST's form.
+No network is used. ink.py finds the ink. This file decides which parts of the ink form
+digits, and in which order they are read. mnist_image.py gives each digit MNIST's form.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
 from handwriting.ink import (
+    Bounds,
     Ink,
     Part,
     bounds,
@@ -23,258 +25,404 @@ from handwriting.ink import (
 )
 from handwriting.mnist_image import mnist_image
 
-# Pixels of the longer side at which digits are looked for: at most the first, and where
-# they are SMALL then, or none are found, the second.
-WORKING = (1600, 4000)
-SMALL = 20  # pixels of height
-ENLARGED = 300  # at least so many: a native 28x28 picture then has strokes to measure
-SMALLEST = 8  # pixels of a digit's longer side in the working copy
+# Working copies, in which digits are looked for. Sizes in pixels of a copy.
+WORKING_SIDES = (1600, 4000)  # longer side; the second copy is made for small digits
+SMALL_DIGIT = 20  # median height; smaller digits are looked for in the second copy
+MIN_WORKING_SIDE = 300  # a 28x28 picture must be enlarged for strokes to be measured
+MIN_DIGIT = 8  # longer side, and height with all parts
+
+# Trials on a smaller copy: is ink dark or light, and how wide is it at most?
+TRIAL_SIDE = 800  # pixels, about, of the longer side
+INK_WIDTHS = (0.5, 0.2, 0.08)  # greatest width of ink, share of the shorter side
+STRIP_WIDTH = 0.3  # share of the longer side; a narrower strip counts as this wide
+MIN_WINDOW = 12  # pixels; ink is never assumed to be narrower
+MIN_PAPER = 0.2  # share of the pixels around ink that are paper, at least
+NARROW_PENALTY = 0.08  # exponent: a narrow window takes thick strokes apart
+
+# A part that may be a digit or the main part of one.
+MAX_HOLES = 4  # a drawn 8 has two, and careless strokes add some
+MIN_PAPER_AROUND = 0.75  # share of its rim
+MAX_WIDTH = 6  # heights of the part
+MAX_HEIGHT = 15  # widths of the part
+# A part that consists of strokes. A filled part has more ink than FILLED_SHARE of its
+# box and FILLED_ALLOWANCE of a bar: its longer side times its stroke width.
+STROKE_OF_LONGER_SIDE = 0.65  # greatest stroke width, share of the longer side
+STROKE_OF_SIDE = 0.9  # the same, share of height and of width
+BAR_ASPECT = 1.8  # height divided by width; a taller part may be one stroke, as a 1 is
+FILLED_SHARE = 0.8
+FILLED_ALLOWANCE = 0.3
+
+# A part compared with the others.
+PAPER_SHARE = 0.33  # of the lightest paper's lightness, at least
+CONTRAST_SHARE = 0.4  # of the median contrast, at least
+WIDE_ASPECT = 1.6  # width divided by height from which a part hardly counts for medians
+WIDE_WEIGHT = 1e-6  # weight of such a part; it counts only where nothing else does
+
+# A group compared with the typical digit.
+MIN_HEIGHT = 0.4  # typical heights
+MIN_MAIN_PART = 0.4  # height of the tallest part, share of the group's height
+DASH_ASPECT = 2.2  # width divided by height; a dash is wider
+DASH_HEIGHT = 0.7  # typical heights; a dash is shorter
+
+# A part and the group that it may belong to. Their overlap from left to right is a
+# share of the narrower one's width.
+MIN_OVERLAP = 0.25
+MAX_GROUP_WIDTH = 1.4  # typical heights, or heights of the group if that is more
+MAX_GROUP_HEIGHT = 1.35  # typical heights; only a torn digit is taller
+MAX_VERTICAL_GAP = 0.35  # typical heights, or one stroke width if that is more
+TALL = 0.75  # typical heights; a taller part may be a digit on its own
+TALL_OVERLAP = 0.7  # a tall part and a tall group overlap at least by this
+LARGE_OVERLAP = 0.5  # with more overlap, a wider gap is accepted
+WIDE_GAP = 0.35  # typical heights
+NARROW_GAP = 0.1  # typical heights, or one stroke width if that is more
+# The two halves of a large digit that is torn apart.
+TORN_GAP = 0.6  # stroke widths
+HALF_ASPECT = 1.3  # height divided by width of each half, at most
+TORN_ASPECT = 2.3  # height divided by width of both together, at most
+
+# Lines of text.
+STEEPEST = 45  # degrees
+STEP = 3  # degrees from one slope that is tried to the next
+MIN_DIGITS = 3  # fewer digits do not show how their line slopes
+NEW_LINE = 0.5  # median heights from digit to digit, across the line
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, the last two open
 Digit = tuple[Box, np.ndarray]
+Group = list[Part]  # the parts of one digit
+
+
+class Line(NamedTuple):
+    """A line of text."""
+
+    groups: list[Group]  # from left to right
+    angle: float  # slope in radians, positive if the line goes down to the right
 
 
 def find_digits(image: Image.Image) -> list[Digit]:
     """Return the digits of a picture in reading order.
 
     Args:
-        image: of any size, mode L or RGB, as `pictures.open_picture` gives it.
+        image: of any size, mode L or RGB, as `pictures.open_picture` returns it.
 
     Returns:
         A list of tuples (box, digit): the box (left, top, right, bottom) in pixels of
-        `image`, and a float32 array of shape (28, 28), values in [0, 1], ink is 1.
+        `image`, and a float32 array of shape (28, 28), values in [0, 1], 1 is ink.
     """
     return [digit for line in find_lines(image) for digit in line]
 
 
 def find_lines(image: Image.Image) -> list[list[Digit]]:
-    """Return the same digits by line of text."""
-    for working in WORKING:
-        factor = np.clip(1, ENLARGED / max(image.size), working / max(image.size))
+    """Return the digits of a picture by line of text, each as `find_digits` does."""
+    for working_side in WORKING_SIDES:
+        factor = _scale_factor(max(image.size), working_side)
         size = tuple(max(1, round(side * factor)) for side in image.size)
-        grey = grey_levels(image.resize(size, Image.BICUBIC, reducing_gap=2))
-        found, groups = _read(grey)
-        heights = [bottom - top for top, _, bottom, _ in map(bounds, groups)]
-        if factor >= 1 or (groups and np.median(heights) >= SMALL):
+        copy = image.resize(size, Image.BICUBIC, reducing_gap=2)
+        ink, groups = _find_groups(grey_levels(copy))
+        # A larger copy shows no more than the picture itself.
+        if factor >= 1 or (groups and _median_height(groups) >= SMALL_DIGIT):
             break
     return [
         [
-            (
-                _box(group, factor, image.size),
-                mnist_image(found, group, angle),
-            )
+            (_box_in_picture(group, factor, image.size), mnist_image(ink, group, angle))
             for group in line
         ]
         for line, angle in _lines(groups)
     ]
 
 
-def _read(grey: np.ndarray) -> tuple[Ink, list[list[Part]]]:
+def _scale_factor(longer_side: int, working_side: int) -> float:
+    """Return the factor from a picture's sides to those of its working copy."""
+    return min(max(1, MIN_WORKING_SIDE / longer_side), working_side / longer_side)
+
+
+def _median_height(groups: Sequence[Group]) -> float:
+    """Return the median height of digits in pixels."""
+    return float(np.median([bounds(group).height for group in groups]))
+
+
+def _find_groups(grey: np.ndarray) -> tuple[Ink, list[Group]]:
     """Return the ink of a picture and its parts by digit.
 
-    Both polarities and several widths of strokes are tried, on a smaller copy, and
-    what most looks like digits is kept.
+    Dark ink, light ink and several widths of it are tried on a smaller copy. The trial
+    whose ink looks most like digits is used.
     """
-    step = max(1, round(max(grey.shape) / 800))
+    step = max(1, round(max(grey.shape) / TRIAL_SIDE))
     small = ndimage.uniform_filter(grey, step)[::step, ::step] if step > 1 else grey
-    shorter, longer = sorted(small.shape)
-    share = share_of_light_paper(small, int(max(0.5 * shorter, 0.15 * longer)))
-    tried = [
-        (int(max(width * shorter, 0.3 * width * longer, 12)), dark)
-        for dark in (True, False)
-        for width in (0.5, 0.2, 0.08)
-        if (share > 0.2 if dark else share < 0.8)
-    ]
-    # Most pixels are paper; and a narrower window takes thick strokes apart, so that it
-    # must be clearly better.
-    scores = [
-        _likeness(_read_as(small, size, dark, ruled=False))
-        * (share if dark else 1 - share)
-        * (size / tried[0][0]) ** 0.08
-        for size, dark in tried
-    ]
-    size, dark = tried[int(np.argmax(scores))]
-    return _read_as(grey, size * step, dark)
+    widest = _window(small.shape, INK_WIDTHS[0])
+    light_paper = share_of_light_paper(small, widest)
+    trials = []
+    if light_paper > MIN_PAPER:
+        trials += [(_window(small.shape, width), True) for width in INK_WIDTHS]
+    if light_paper < 1 - MIN_PAPER:
+        trials += [(_window(small.shape, width), False) for width in INK_WIDTHS]
+
+    def score(trial: tuple[int, bool]) -> float:
+        window, dark = trial
+        _, groups = _groups_of_ink(small, window, dark, ruled=False)
+        paper = light_paper if dark else 1 - light_paper
+        return _size_and_contrast(groups) * paper * (window / widest) ** NARROW_PENALTY
+
+    window, dark = max(trials, key=score)
+    return _groups_of_ink(grey, window * step, dark, ruled=True)
 
 
-def _likeness(read: tuple[Ink, list[list[Part]]]) -> float:
-    """Return how much what was read looks like digits."""
+def _window(shape: tuple[int, int], width: float) -> int:
+    """Return the greatest width of ink in pixels, for a share of a picture's size."""
+    shorter, longer = sorted(shape)
+    return int(max(width * shorter, STRIP_WIDTH * width * longer, MIN_WINDOW))
+
+
+def _groups_of_ink(
+    grey: np.ndarray, window: int, dark: bool, ruled: bool
+) -> tuple[Ink, list[Group]]:
+    """Return the ink of a picture and its parts by digit; arguments of `find_ink`."""
+    ink = find_ink(grey, window, dark, ruled)
+    return ink, _group_parts(ink.parts, ink.labels)
+
+
+def _size_and_contrast(groups: Sequence[Group]) -> float:
+    """Return the area of all digits' boxes in pixels, each times its contrast.
+
+    It is greatest where most of the writing was found, and found whole.
+    """
     total = 0.0
-    for group in read[1]:
-        top, left, bottom, right = bounds(group)
+    for group in groups:
+        box = bounds(group)
         main = max(group, key=lambda part: part.area)
-        total += (bottom - top) * (right - left) * main.contrast
+        total += box.height * box.width * main.contrast
     return total
 
 
-def _read_as(
-    grey: np.ndarray, size: int, dark: bool, ruled: bool = True
-) -> tuple[Ink, list[list[Part]]]:
-    """Return the ink and its parts by digit if ink is `dark`, or else light."""
-    ink = find_ink(grey, size, dark, ruled)
-    return ink, _grouped(ink.parts, ink.labels)
-
-
 def _looks_like_a_digit(part: Part) -> bool:
-    """Whether a part alone can be a digit: of strokes, not too long, on paper."""
+    """Return whether a part alone may be a digit or the main part of one."""
     return (
-        part.size >= SMALLEST
-        and part.holes <= 4
-        and part.thickest < 0.65 * part.size
-        and (part.thickest < 0.9 * part.width or part.height > 1.8 * part.width)
-        and part.thickest < 0.9 * part.height
-        and part.area < 0.8 * part.height * part.width + 0.3 * part.size * part.stroke
-        and part.width < 6 * part.height
-        and part.height < 15 * part.width
-        and part.surrounded > 0.75
+        part.longer_side >= MIN_DIGIT
+        and part.holes <= MAX_HOLES
+        and _consists_of_strokes(part)
+        and part.width < MAX_WIDTH * part.height
+        and part.height < MAX_HEIGHT * part.width
+        and part.paper_around > MIN_PAPER_AROUND
         and not part.at_frame
     )
 
 
-def _weighted_median(values: Sequence[float], weights: Sequence[float]) -> float:
-    order = np.argsort(values)
-    cumulated = np.cumsum(np.asarray(weights, float)[order])
-    index = np.searchsorted(cumulated, cumulated[-1] / 2)
-    return float(np.asarray(values)[order][index])
+def _consists_of_strokes(part: Part) -> bool:
+    """Return whether a part is drawn with strokes, rather than filled."""
+    widest = part.max_stroke_width
+    is_bar = part.height > BAR_ASPECT * part.width
+    return (
+        widest < STROKE_OF_LONGER_SIDE * part.longer_side
+        and widest < STROKE_OF_SIDE * part.height
+        and (widest < STROKE_OF_SIDE * part.width or is_bar)
+        and part.area
+        < FILLED_SHARE * part.height * part.width
+        + FILLED_ALLOWANCE * part.longer_side * part.stroke_width
+    )
 
 
-def _grouped(parts: Sequence[Part], labels: np.ndarray) -> list[list[Part]]:
-    """Return the parts by digit; specks, dashes and what is paler are left out."""
+def _group_parts(parts: Sequence[Part], labels: np.ndarray) -> list[Group]:
+    """Return the parts by digit, without specks, dashes and faint marks."""
     bodies = [part for part in parts if _looks_like_a_digit(part)]
     if not bodies:
         return []
-    light = 0.33 * max(part.paper for part in bodies)
-    bodies = [part for part in bodies if part.paper > light]
-    upright = np.array([part.width < 1.6 * part.height for part in bodies]) + 1e-6
-    sizes = np.array([part.size for part in bodies])
-    contrasts = [part.contrast for part in bodies]
-    dark = 0.4 * _weighted_median(contrasts, sizes * contrasts * upright)
-    bodies = [part for part in bodies if part.contrast > dark]
-    heights = [part.height for part in bodies]
-    sizes = np.array([part.size for part in bodies])
-    upright = np.array([part.width < 1.6 * part.height for part in bodies]) + 1e-6
-    typical = _weighted_median(heights, sizes**2 * upright)
-    whole = {part.label for part in bodies}
+    lightness = PAPER_SHARE * max(part.paper_lightness for part in bodies)
+    bodies = [part for part in bodies if part.paper_lightness > lightness]
+    contrast = CONTRAST_SHARE * _typical_contrast(bodies)
+    bodies = [part for part in bodies if part.contrast > contrast]
+    typical = _typical_height(bodies)
+    body_labels = {part.label for part in bodies}
     pieces = [
         part
         for part in parts
-        if part.label not in whole
-        and part.contrast > dark
-        and part.paper > light
-        and part.size < typical
+        if part.label not in body_labels
+        and part.contrast > contrast
+        and part.paper_lightness > lightness
+        and part.longer_side < typical
         and not part.at_frame
     ]
-    groups: list[list[Part]] = []
-    for part in sorted(bodies + pieces, key=lambda part: -part.area):
-        for group in groups:
-            if _belong_together(group, [part], typical, labels):
-                group.append(part)
-                break
-        else:
-            groups.append([part])
     return [
         group
-        for group in groups
-        if _is_digit(group, typical) and any(part.label in whole for part in group)
+        for group in _merged(bodies + pieces, typical, labels)
+        if _is_as_large_as_a_digit(group, typical)
+        and any(part.label in body_labels for part in group)
     ]
 
 
-def _is_digit(group: Sequence[Part], typical: float) -> bool:
-    top, left, bottom, right = bounds(group)
-    height, width = bottom - top, right - left
-    return (
-        height >= SMALLEST
-        and height > 0.4 * typical
-        and max(part.height for part in group) > 0.4 * height
-        and not (width > 2.2 * height and height < 0.7 * typical)
-    )
+def _typical_contrast(parts: Sequence[Part]) -> float:
+    """Return the median contrast; large, dark and upright parts count for more."""
+    contrasts = np.array([part.contrast for part in parts])
+    sizes = np.array([part.longer_side for part in parts])
+    return _weighted_median(contrasts, sizes * contrasts * _upright(parts))
 
 
-def _belong_together(
-    group: Sequence[Part], other: Sequence[Part], typical: float, labels: np.ndarray
-) -> bool:
-    """Whether two groups are parts of one digit."""
-    (top, left, bottom, right), box = bounds(group), bounds(other)
-    height = max(bottom, box[2]) - min(top, box[0])
-    width = max(right, box[3]) - min(left, box[1])
-    overlap = (min(right, box[3]) - max(left, box[1])) / min(
-        right - left, box[3] - box[1]
-    )
-    if overlap < 0.25 or width > 1.4 * max(typical, height):
-        return False
-    vertical = max(top, box[0]) - min(bottom, box[2])
-    stroke = group[0].stroke
-    if vertical > 0.35 * typical and vertical > stroke:
-        return False
-    heights = bottom - top, box[2] - box[0]
-    if min(heights) > 0.75 * typical:
-        return overlap > 0.7 and height < 1.35 * typical
-    gap = _gap(group, other, labels)
-    if height < 1.35 * typical:
-        return (
-            gap < 0.35 * typical if overlap > 0.5 else gap < max(stroke, 0.1 * typical)
+def _typical_height(parts: Sequence[Part]) -> float:
+    """Return the median height in pixels; large and upright parts count for more."""
+    heights = np.array([part.height for part in parts])
+    sizes = np.array([part.longer_side for part in parts])
+    return _weighted_median(heights, sizes**2 * _upright(parts))
+
+
+def _upright(parts: Sequence[Part]) -> np.ndarray:
+    """Return a weight for each part, float64 (n,): 1, or nearly 0 if it is wide."""
+    upright = [part.width < WIDE_ASPECT * part.height for part in parts]
+    return np.array(upright) + WIDE_WEIGHT
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    """Return the least value up to which half of all weight lies; arrays are (n,)."""
+    order = np.argsort(values)
+    cumulated = np.cumsum(weights[order])
+    index = np.searchsorted(cumulated, cumulated[-1] / 2)
+    return float(values[order][index])
+
+
+def _merged(parts: Sequence[Part], typical: float, labels: np.ndarray) -> list[Group]:
+    """Return the parts by digit. Each joins the first group that it belongs to."""
+    groups: list[Group] = []
+    for part in sorted(parts, key=lambda part: -part.area):
+        group = next(
+            (one for one in groups if _belongs_to(one, part, typical, labels)), None
         )
-    squat = all(
-        h < 1.3 * w
-        for h, w in ((heights[0], right - left), (heights[1], box[3] - box[1]))
+        if group is None:
+            groups.append([part])
+        else:
+            group.append(part)
+    return groups
+
+
+def _belongs_to(group: Group, part: Part, typical: float, labels: np.ndarray) -> bool:
+    """Return whether a part belongs to the digit that a group of larger parts forms.
+
+    Args:
+        group: parts, the largest first.
+        part: none of these.
+        typical: height of a digit in pixels.
+        labels: int32 array of shape (h, w), of the ink.
+    """
+    one, two, both = bounds(group), part.bounds, bounds([*group, part])
+    stroke = group[0].stroke_width
+    overlap = _overlap(one, two)
+    vertical_gap = max(one.top, two.top) - min(one.bottom, two.bottom)
+    if (
+        overlap < MIN_OVERLAP
+        or both.width > MAX_GROUP_WIDTH * max(typical, both.height)
+        or vertical_gap > max(MAX_VERTICAL_GAP * typical, stroke)
+    ):
+        return False
+    fits = both.height < MAX_GROUP_HEIGHT * typical
+    if min(one.height, two.height) > TALL * typical:
+        return overlap > TALL_OVERLAP and fits
+    gap = _distance(group, part, labels)
+    if not fits:
+        return gap < TORN_GAP * stroke and _look_like_torn_halves(one, two, both)
+    if overlap > LARGE_OVERLAP:
+        return gap < WIDE_GAP * typical
+    return gap < max(stroke, NARROW_GAP * typical)
+
+
+def _overlap(one: Bounds, two: Bounds) -> float:
+    """Return the overlap from left to right, as a share of the narrower box's width."""
+    common = min(one.right, two.right) - max(one.left, two.left)
+    return common / min(one.width, two.width)
+
+
+def _look_like_torn_halves(one: Bounds, two: Bounds, both: Bounds) -> bool:
+    """Return whether two boxes look like the halves of one large digit."""
+    squat = all(box.height < HALF_ASPECT * box.width for box in (one, two))
+    return squat and both.height < TORN_ASPECT * both.width
+
+
+def _distance(group: Group, part: Part, labels: np.ndarray) -> float:
+    """Return the shortest distance from a part's ink to a group's ink, in pixels."""
+    box = bounds([*group, part])
+    window = labels[box.top : box.bottom, box.left : box.right]
+    in_group = np.isin(window, [member.label for member in group])
+    to_group = ndimage.distance_transform_edt(~in_group)
+    return float(to_group[window == part.label].min())
+
+
+def _is_as_large_as_a_digit(group: Group, typical: float) -> bool:
+    """Return whether a group is no dash and not much shorter than a typical digit."""
+    box = bounds(group)
+    is_dash = (
+        box.width > DASH_ASPECT * box.height and box.height < DASH_HEIGHT * typical
     )
-    return squat and gap < 0.6 * stroke and height < 2.3 * width
+    return (
+        box.height >= MIN_DIGIT
+        and box.height > MIN_HEIGHT * typical
+        and max(part.height for part in group) > MIN_MAIN_PART * box.height
+        and not is_dash
+    )
 
 
-def _gap(group: Sequence[Part], other: Sequence[Part], labels: np.ndarray) -> float:
-    """Return the shortest distance between the ink of two groups in pixels."""
-    top, left, bottom, right = bounds([*group, *other])
-    window = labels[top:bottom, left:right]
-    one = np.isin(window, [part.label for part in group])
-    two = np.isin(window, [part.label for part in other])
-    return float(ndimage.distance_transform_edt(~one)[two].min())
+def _lines(groups: list[Group]) -> list[Line]:
+    """Return the digits by line of text, from top to bottom.
 
-
-def _lines(groups: list[list[Part]]) -> list[tuple[list[list[Part]], float]]:
-    """Return the digits by line of text, and the slope of that line in radians.
-
-    A slope is looked for that puts the digits on few lines.
+    All lines have one slope: the one that puts the digits on few lines.
     """
     if not groups:
         return []
-    boxes = np.array([bounds(group) for group in groups], float)
-    y, x = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
-    height = float(np.median(boxes[:, 2] - boxes[:, 0]))
-    best = None
-    for degrees in range(-45, 46, 3) if len(groups) > 2 else (0,):
-        angle = np.radians(degrees)
-        across = y * np.cos(angle) - x * np.sin(angle)
-        along = x * np.cos(angle) + y * np.sin(angle)
-        order = np.argsort(across)
-        breaks = np.diff(across[order]) > 0.5 * height
-        line = np.zeros(len(groups), int)
-        line[order] = np.concatenate([[0], np.cumsum(breaks)])
-        spread = sum(
-            np.sum((across[line == k] - across[line == k].mean()) ** 2)
-            for k in range(line.max() + 1)
-        )
-        cost = (line.max() + 1) + spread / height**2 / 2 + abs(degrees) / 45
-        if best is None or cost < best[0]:
-            best = cost, line, along, angle
-    _, line, along, angle = best
-    return [
-        (
-            [
-                groups[k]
-                for k in sorted(np.flatnonzero(line == row), key=lambda k: along[k])
-            ],
-            angle if np.sum(line == row) > 2 else 0.0,
-        )
-        for row in range(line.max() + 1)
-    ]
+    boxes = [bounds(group) for group in groups]
+    x = np.array([(box.left + box.right) / 2 for box in boxes])
+    y = np.array([(box.top + box.bottom) / 2 for box in boxes])
+    height = _median_height(groups)
+    slopes = range(-STEEPEST, STEEPEST + 1, STEP) if len(groups) >= MIN_DIGITS else [0]
+    best = min(slopes, key=lambda slope: _cost_of_lines(x, y, height, slope))
+    angle = np.radians(best)
+    along, across = _turned(x, y, angle)
+    numbers = _line_numbers(across, height)
+    lines = []
+    for number in range(numbers.max() + 1):
+        on_line = np.flatnonzero(numbers == number)
+        in_order = [groups[k] for k in sorted(on_line, key=lambda k: along[k])]
+        lines.append(Line(in_order, angle if len(on_line) >= MIN_DIGITS else 0.0))
+    return lines
 
 
-def _box(group: Sequence[Part], factor: float, size: tuple[int, int]) -> Box:
-    """Return the box in a picture of `size` that was scaled by `factor`."""
-    top, left, bottom, right = bounds(group)
+def _turned(
+    x: np.ndarray, y: np.ndarray, angle: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far points lie along and across a slope in radians, in pixels."""
+    along = x * np.cos(angle) + y * np.sin(angle)
+    across = y * np.cos(angle) - x * np.sin(angle)
+    return along, across
+
+
+def _line_numbers(across: np.ndarray, height: float) -> np.ndarray:
+    """Return the line of each digit, counted from 0 at the top: int array (n,)."""
+    order = np.argsort(across)
+    starts_line = np.diff(across[order]) > NEW_LINE * height
+    numbers = np.zeros(len(across), int)
+    numbers[order] = np.concatenate([[0], np.cumsum(starts_line)])
+    return numbers
+
+
+def _cost_of_lines(x: np.ndarray, y: np.ndarray, height: float, degrees: int) -> float:
+    """Return how badly a slope puts digits on lines; 1 for each line.
+
+    Spread within the lines counts in squared heights, halved. The steepest slope costs
+    as much as one more line.
+    """
+    _, across = _turned(x, y, np.radians(degrees))
+    numbers = _line_numbers(across, height)
+    count = numbers.max() + 1
+    lines = [across[numbers == number] for number in range(count)]
+    spread = sum(np.sum((line - line.mean()) ** 2) for line in lines)
+    return count + spread / height**2 / 2 + abs(degrees) / STEEPEST
+
+
+def _box_in_picture(group: Group, factor: float, size: tuple[int, int]) -> Box:
+    """Return a digit's box in the picture that was scaled by `factor`.
+
+    Args:
+        group: the parts of the digit in the working copy.
+        factor: from the picture to the working copy.
+        size: width and height of the picture in pixels.
+    """
+    box = bounds(group)
     return (
-        max(0, int(left / factor)),
-        max(0, int(top / factor)),
-        min(size[0], int(np.ceil(right / factor))),
-        min(size[1], int(np.ceil(bottom / factor))),
+        max(0, int(box.left / factor)),
+        max(0, int(box.top / factor)),
+        min(size[0], int(np.ceil(box.right / factor))),
+        min(size[1], int(np.ceil(box.bottom / factor))),
     )

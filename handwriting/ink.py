@@ -1,14 +1,17 @@
-"""Find the ink of a picture: what stands out from its paper, as connected parts.
+"""Find the ink in a picture: connected parts that stand out from their paper.
 
-Where the steps are from:
+Where the steps come from:
 
-- paper: a grey closing, so that ink is what a black top-hat leaves (F. Meyer,
-  "Contrast feature extraction", 1978); light ink is dark ink of the negative.
-- threshold: 5 times the noise, then half way to each connected part's darkest point.
-- printed lines: straight runs over a third of the picture, at up to 6 degrees; where a
-  stroke crosses one, the ink is higher than the line is thick and stays.
-- stroke or not: thickness along the ridge of the distance transform, after B. Epshtein
-  et al., "Detecting Text in Natural Scenes with Stroke Width Transform", 2010.
+- The paper is a grey-scale closing of the picture. Ink is what a black top-hat leaves:
+  F. Meyer, "Contrast feature extraction", 1978. Light ink is dark ink in the negative.
+- The threshold is 5 times the noise. It then rises to nearly half of each connected
+  part's strongest contrast.
+- Printed lines are straight runs over a third of the picture that slope by at most
+  6 degrees. Ink taller than a line's thickness belongs to a stroke and is kept.
+- Stroke width is measured on the ridge of the distance transform, the medial axis of
+  H. Blum, "A Transformation for Extracting New Descriptors of Shape", 1967. Using it to
+  tell writing from other shapes follows B. Epshtein et al., "Detecting Text in Natural
+  Scenes with Stroke Width Transform", 2010.
 """
 
 from collections.abc import Sequence
@@ -18,281 +21,421 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-CONTRAST = 0.08  # of ink against paper at least; black on white is 1
+# Contrast is the difference in lightness from the paper; black on white is 1.
+MIN_CONTRAST = 0.08  # ink has more, however little noise there is
+NOISE_FACTOR = 5  # ink stands out by at least this many times the noise
+EDGE_SHARE = 0.45  # of a part's strongest contrast: where its edge is drawn
+DARKEST_PAPER = 0.1  # lightness; on darker paper contrast is amplified no further
+NOISE_BLUR = 0.7  # pixels, standard deviation of the Gaussian that removes noise
+EIGHT_NEIGHBOURS = np.ones((3, 3))  # pixels that touch at a corner are connected
+
+# Choice of the channel of a coloured picture, made on smaller copies.
+LUMA = (0.299, 0.587, 0.114)  # weights of red, green, blue in lightness (ITU-R BT.601)
+CHANNEL_SIDE = 500  # pixels, about, of a copy's longer side
+DETAIL_WINDOW = 25  # pixels of a copy; anything larger is no fine detail
+DETAIL_PERCENTILES = (0.5, 99.5)  # the range of detail, without outliers
+CHANNEL_GAIN = 1.5  # a channel shows this many times the detail of the lightness
+
+# Printed lines, looked for in a smaller copy.
+LINE_SIDE = 500  # pixels, about, of the copy's longer side
+LINE_THICKNESS = 0.02  # at most, share of the copy's longer side
+MIN_LINE_THICKNESS = 5  # pixels of the copy; the limit above is never smaller
+MAX_SLOPE = 0.1  # pixels of rise per pixel across, 6 degrees
+SLOPE_STEP = 1.5  # pixels of rise over one run, from one slope tried to the next
+RUNS_PER_WIDTH = 3  # a straight run is as long as the width divided by this
+MIN_RUN = 3  # pixels of the copy
+BRIDGED_INK = 0.85  # least share of ink in a run whose gaps are bridged
+PLAIN_INK = 0.7  # least share of ink in a run as it is: digits in a row have more gaps
+MIN_LINES = 3  # fewer lines count only if one of them is long
+LONG_LINE = 0.85  # share of the width: longer than the bar of a 7
+THICKNESS_MARGIN = 1.3  # a line's thickest place, as a multiple of its mean thickness
+
+# Parts.
+MIN_PART_SIDE = 3  # pixels of the longer side; a smaller part is a speck
+MIN_PART_AREA = 6  # pixels
+MIN_HOLE = 0.003  # area as a share of the longer side squared; a smaller hole is noise
+RIM_GAP = 1.5  # pixels between a part and the rim in which paper is looked for
+RIM_GAP_GROWTH = 0.3  # half stroke widths that are added: wide strokes have soft edges
+RIM_WIDTH = 2  # pixels
+FRAME_CONTACT = 0.5  # share of the longer side that is at the picture's frame
+FRAME_SIZE = 0.6  # share of the picture's shorter side; a larger part may be a digit
+
+# Parts that are two digits which touch.
+PAIR_ASPECT = (1.3, 2.6)  # width divided by height, least and greatest
+MIN_PAIR_HEIGHT = 16  # pixels; the joint of a smaller pair cannot be told
+MAX_JOINT = 2  # height of the joint in stroke widths
+MIN_HALF_HEIGHT = 0.75  # height of each digit, share of the pair's height
+
+
+class Bounds(NamedTuple):
+    """A box of pixels. Bottom and right are open, as in a slice."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        """The height in pixels."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """The width in pixels."""
+        return self.right - self.left
+
+    @property
+    def longer_side(self) -> int:
+        """The longer side in pixels."""
+        return max(self.height, self.width)
 
 
 class Part(NamedTuple):
     """Connected ink."""
 
-    label: int
-    top: int
-    left: int
-    bottom: int
-    right: int
-    area: int
-    stroke: float  # median width, pixels
-    thickest: float
-    contrast: float
-    paper: float  # how light it is behind
-    surrounded: float  # share of the rim that is paper
-    holes: int  # but for tiny ones
-    at_frame: bool  # whether it lies along the picture's frame, and is small
+    label: int  # of its pixels in Ink.labels
+    bounds: Bounds
+    area: int  # pixels
+    stroke_width: float  # median, pixels
+    max_stroke_width: float  # pixels
+    contrast: float  # median, smoothed against noise
+    paper_lightness: float  # mean, in [0, 1]; in the negative if ink is light
+    paper_around: float  # share of the rim around it that is paper
+    holes: int  # without tiny ones
+    at_frame: bool  # it is small and lies along the picture's frame
 
     @property
     def height(self) -> int:
-        """In pixels."""
-        return self.bottom - self.top
+        """The height in pixels."""
+        return self.bounds.height
 
     @property
     def width(self) -> int:
-        """In pixels."""
-        return self.right - self.left
+        """The width in pixels."""
+        return self.bounds.width
 
     @property
-    def size(self) -> int:
+    def longer_side(self) -> int:
         """The longer side in pixels."""
-        return max(self.height, self.width)
+        return self.bounds.longer_side
 
 
 class Ink(NamedTuple):
-    """What may be ink, under one polarity."""
+    """The ink of a picture, taken to be darker than paper or taken to be lighter."""
 
-    strength: np.ndarray  # float32 (h, w), contrast against the paper
+    contrast: np.ndarray  # float32 (h, w), against the paper
     labels: np.ndarray  # int32 (h, w), 0 is paper
     parts: list[Part]
 
 
-def bounds(group: Sequence[Part]) -> tuple[int, int, int, int]:
-    """Return top, left, bottom and right in pixels, the last two open."""
-    return (
-        min(part.top for part in group),
-        min(part.left for part in group),
-        max(part.bottom for part in group),
-        max(part.right for part in group),
+def bounds(group: Sequence[Part]) -> Bounds:
+    """Return the box around all parts of a group."""
+    boxes = [part.bounds for part in group]
+    return Bounds(
+        top=min(box.top for box in boxes),
+        left=min(box.left for box in boxes),
+        bottom=max(box.bottom for box in boxes),
+        right=max(box.right for box in boxes),
     )
 
 
 def grey_levels(image: Image.Image) -> np.ndarray:
-    """Return a picture as float32 of shape (h, w), values in [0, 1].
+    """Return a picture as float32 of shape (h, w), values in [0, 1], 1 is white.
 
-    Of a coloured one it is the channel in which fine detail stands out most, if it does
-    so clearly more than in the lightness.
+    A coloured picture gives its lightness, or the channel that shows clearly more fine
+    detail.
     """
     if image.mode not in ("L", "RGB"):
         image = image.convert("RGB")
     pixels = np.asarray(image, np.float32) / 255
-    if pixels.ndim == 3:
-        planes = [
-            pixels @ np.float32([0.299, 0.587, 0.114]),
-            *np.moveaxis(pixels, 2, 0),
-        ]
-        step = max(1, max(image.size) // 500)
-        spreads = []
-        for plane in planes:
-            small = plane[::step, ::step]
-            detail = small - ndimage.uniform_filter(small, 25)
-            spreads.append(np.subtract(*np.percentile(detail, (99.5, 0.5))))
-        best = int(np.argmax(spreads))
-        pixels = planes[best if spreads[best] > 1.5 * spreads[0] else 0]
-    return pixels
+    if pixels.ndim == 2:
+        return pixels
+    lightness = pixels @ np.array(LUMA, np.float32)
+    channels = [lightness, *np.moveaxis(pixels, 2, 0)]
+    step = max(1, max(image.size) // CHANNEL_SIDE)
+    details = [_range_of_detail(channel[::step, ::step]) for channel in channels]
+    best = int(np.argmax(details))
+    return channels[best] if details[best] > CHANNEL_GAIN * details[0] else lightness
 
 
-def _paper(grey: np.ndarray, size: int) -> np.ndarray:
-    """Return the paper behind dark ink: a grey closing, everything outside being dark.
+def _range_of_detail(channel: np.ndarray) -> float:
+    """Return how far fine detail spreads in lightness, in [0, 2]."""
+    detail = channel - ndimage.uniform_filter(channel, DETAIL_WINDOW)
+    low, high = np.percentile(detail, DETAIL_PERCENTILES)
+    return high - low
 
-    So valleys narrower than `size` pixels are filled, and what is dark from the frame
-    inwards (a desk, a hand, a vignette) stays.
+
+def _paper(grey: np.ndarray, window: int) -> np.ndarray:
+    """Return the lightness of the paper behind dark ink: a grey-scale closing.
+
+    Dark places narrower than `window` pixels are filled. Everything outside the picture
+    counts as dark, so a desk, a hand or a vignette at the frame is not filled.
     """
-    padded = np.pad(ndimage.gaussian_filter(grey, 0.7), size)
-    filled = ndimage.maximum_filter(padded, size, mode="nearest")
-    filled = ndimage.minimum_filter(
-        filled, size, mode="nearest", origin=-(1 - size % 2)
-    )
-    return filled[size:-size, size:-size]
+    padded = np.pad(ndimage.gaussian_filter(grey, NOISE_BLUR), window)
+    dilated = ndimage.maximum_filter(padded, window, mode="nearest")
+    # An even window has no middle. Its erosion must look one pixel further back.
+    origin = -1 if window % 2 == 0 else 0
+    closed = ndimage.minimum_filter(dilated, window, mode="nearest", origin=origin)
+    return closed[window:-window, window:-window]
 
 
-def share_of_light_paper(grey: np.ndarray, size: int) -> float:
-    """Return the share of light pixels around ink, most of which are paper.
+def share_of_light_paper(grey: np.ndarray, window: int) -> float:
+    """Return the share of light pixels around anything that may be ink.
+
+    Most pixels around ink are paper, so a share over 0.5 suggests light paper.
 
     Args:
         grey: float32 array of shape (h, w), values in [0, 1].
-        size: of what may be ink, pixels.
+        window: pixels; anything wider is not ink.
     """
-    above, below = _paper(grey, size), 1 - _paper(1 - grey, size)
-    inked = above - below > CONTRAST
-    around = ndimage.maximum_filter(inked.view(np.uint8), size // 2) > 0
-    middle = ndimage.maximum_filter(grey, size) + ndimage.minimum_filter(grey, size)
-    return float(np.mean(grey[around] > middle[around] / 2)) if around.any() else 1.0
+    lightest, darkest = _paper(grey, window), 1 - _paper(1 - grey, window)
+    inked = lightest - darkest > MIN_CONTRAST
+    around = ndimage.maximum_filter(inked.view(np.uint8), window // 2) > 0
+    if not around.any():
+        return 1.0
+    midpoint = (
+        ndimage.maximum_filter(grey, window) + ndimage.minimum_filter(grey, window)
+    ) / 2
+    return float(np.mean(grey[around] > midpoint[around]))
 
 
-def find_ink(grey: np.ndarray, size: int, dark: bool, ruled: bool) -> Ink:
+def find_ink(grey: np.ndarray, window: int, dark: bool, ruled: bool) -> Ink:
     """Return the ink of a picture and its parts.
 
     Args:
         grey: float32 array of shape (h, w), values in [0, 1].
-        size: pixels; what is wider is no ink.
+        window: pixels; anything wider is not ink.
         dark: whether ink is darker than paper, or else lighter.
-        ruled: whether to look for printed lines, and take them away.
+        ruled: whether to look for printed lines and remove them.
     """
     picture = grey if dark else 1 - grey
-    paper = _paper(picture, size | 1)
-    sharp = paper - picture
+    paper = _paper(picture, window + 1 - window % 2)  # odd: it has a middle pixel
+    contrast = paper - picture
     if dark:
-        sharp /= np.sqrt(np.maximum(paper, 0.1))
-    strength = ndimage.gaussian_filter(sharp, 0.7)
-    low, middle = np.percentile(strength[::3, ::3], (10, 50))
-    threshold = max(CONTRAST, middle + 5 * (middle - low))
+        # Ink in the shadow differs less from its paper.
+        contrast /= np.sqrt(np.maximum(paper, DARKEST_PAPER))
+    smooth = ndimage.gaussian_filter(contrast, NOISE_BLUR)
+    threshold = _ink_threshold(smooth)
     if ruled:
-        rules = _rules(strength > threshold)
-        strength[rules] = sharp[rules] = 0
-    labels, count = ndimage.label(strength > threshold, np.ones((3, 3)))
-    if not count:
-        return Ink(sharp, labels, [])
+        lines = _printed_lines(smooth > threshold)
+        smooth[lines] = contrast[lines] = 0
+    labels = _label_parts(smooth, threshold)
+    parts = _measure_parts(picture, paper, smooth, labels)
+    if _cut_touching_digits(labels, parts):
+        parts = _measure_parts(picture, paper, smooth, labels)
+    return Ink(contrast, labels, parts)
+
+
+def _ink_threshold(contrast: np.ndarray) -> float:
+    """Return the contrast above which a pixel is ink."""
+    # Every third pixel is enough to estimate percentiles. Most pixels are paper, so the
+    # lower half of the contrasts is noise.
+    low, median = np.percentile(contrast[::3, ::3], (10, 50))
+    return max(MIN_CONTRAST, median + NOISE_FACTOR * (median - low))
+
+
+def _label_parts(contrast: np.ndarray, threshold: float) -> np.ndarray:
+    """Return each pixel's part, counted from 1: int32 (h, w), 0 is paper.
+
+    Parts are found with one threshold for all, then each is cut to its own.
+    """
+    labels, count = ndimage.label(contrast > threshold, EIGHT_NEIGHBOURS)
     peaks = np.zeros(count + 1, np.float32)
-    np.maximum.at(peaks, labels[labels > 0], strength[labels > 0])
-    peaks[0] = np.inf
-    labels, count = ndimage.label(strength > 0.45 * peaks[labels], np.ones((3, 3)))
-    parts = _parts(picture, paper, strength, labels, count)
-    if (cut := _cut_pairs(labels, parts, count)) > count:
-        parts = _parts(picture, paper, strength, labels, cut)
-    return Ink(sharp, labels, parts)
+    np.maximum.at(peaks, labels[labels > 0], contrast[labels > 0])
+    peaks[0] = np.inf  # paper stays paper
+    return ndimage.label(contrast > EDGE_SHARE * peaks[labels], EIGHT_NEIGHBOURS)[0]
 
 
-def _rules(ink: np.ndarray) -> np.ndarray:
-    """Return where printed lines are that are no strokes: bool (h, w)."""
-    return _horizontal_rules(ink) | _horizontal_rules(ink.T).T
+def _printed_lines(ink: np.ndarray) -> np.ndarray:
+    """Return where printed lines are, without strokes that cross them: bool (h, w)."""
+    return _lines_across(ink) | _lines_across(ink.T).T
 
 
-def _horizontal_rules(ink: np.ndarray) -> np.ndarray:
-    """Return where lines are that go across, at up to 6 degrees.
+def _lines_across(ink: np.ndarray) -> np.ndarray:
+    """Return where printed lines go from left to right: bool (h, w).
 
-    A line is ink that is straight over a third of the width. There must be three, or
-    one over most of the width: the bar of a 7 may be long too.
+    A single line must be long to count, because the bar of a 7 may look like one.
     """
-    step = max(1, round(max(ink.shape) / 500))
+    step = max(1, round(max(ink.shape) / LINE_SIDE))
     rows, columns = (side // step for side in ink.shape)
-    small = ink[: rows * step, : columns * step]
-    small = small.reshape(rows, step, columns, step).any(axis=(1, 3))
-    thin = max(5, round(0.02 * max(small.shape)))
-    flat = small & ~ndimage.binary_opening(small, np.ones((thin, 1)))
-    # What crosses a line leaves a gap in it.
-    flat = ndimage.binary_closing(flat, np.ones((1, 2 * thin + 1)))
-    long = max(3, columns // 3)
-    found = np.zeros_like(small)
-    across = np.arange(columns)
-    for slope in np.arange(-0.1, 0.1001, 1.5 / long):
-        shift = np.round(slope * (across - columns / 2)).astype(int)
-        index = np.arange(rows)[:, None] + shift
-        outside = (index < 0) | (index >= rows)
-        index = np.clip(index, 0, rows - 1)
-        sheared = flat[index, across] & ~outside
-        # Digits in a row have more gaps than a line has.
-        straight = (_share(sheared, long) > 0.85) & (
-            _share(small[index, across], long) > 0.7
-        )
-        runs = ndimage.maximum_filter1d(straight, long, axis=1) & sheared
-        found[index[runs], np.broadcast_to(across, index.shape)[runs]] = True
-    labels, count = ndimage.label(found, np.ones((3, 3)))
-    widths = [box[1].stop - box[1].start for box in ndimage.find_objects(labels)]
-    if not count or (count < 3 and max(widths) < 0.85 * columns):
+    blocks = ink[: rows * step, : columns * step].reshape(rows, step, columns, step)
+    runs = _straight_runs(blocks.any(axis=(1, 3)))
+    labels, count = ndimage.label(runs, EIGHT_NEIGHBOURS)
+    lengths = [place[1].stop - place[1].start for place in ndimage.find_objects(labels)]
+    if not count or (count < MIN_LINES and max(lengths) < LONG_LINE * columns):
         return np.zeros_like(ink)
-    zone = ndimage.binary_dilation(found, np.ones((3, 1)))
-    zone = np.kron(zone, np.ones((step, step), bool))
+    zone = ndimage.binary_dilation(runs, np.ones((3, 1)))  # one pixel up and down
     lines = np.zeros_like(ink)
-    lines[: zone.shape[0], : zone.shape[1]] = zone
-    lines &= ink
-    ends = np.diff(lines.astype(np.int8), axis=0, prepend=0) == 1
-    thick = int(np.ceil(lines.sum() / max(1, ends.sum()) * 1.3)) + 1
-    crossing = ndimage.binary_opening(ink, np.ones((thick + 1, 1)))
-    return ndimage.binary_dilation(lines & ~crossing, np.ones((3, 1))) & ~crossing
+    lines[: rows * step, : columns * step] = zone.repeat(step, 0).repeat(step, 1)
+    return _without_strokes(lines & ink, ink)
 
 
-def _share(ink: np.ndarray, long: int) -> np.ndarray:
-    """Return the share of ink in the `long` pixels around each one along its row."""
-    return ndimage.uniform_filter1d(ink.astype(np.float32), long, axis=1)
+def _straight_runs(ink: np.ndarray) -> np.ndarray:
+    """Return the ink on straight runs from left to right: bool (h, w)."""
+    rows, columns = ink.shape
+    thin = max(MIN_LINE_THICKNESS, round(LINE_THICKNESS * max(ink.shape)))
+    flat = ink & ~ndimage.binary_opening(ink, np.ones((thin, 1)))
+    # A stroke that crosses a line leaves a gap in it, which is bridged.
+    flat = ndimage.binary_closing(flat, np.ones((1, 2 * thin + 1)))
+    length = max(MIN_RUN, columns // RUNS_PER_WIDTH)
+    runs = np.zeros_like(ink)
+    x = np.arange(columns)
+    # A little beyond the greatest slope, so that rounding does not leave it out.
+    for slope in np.arange(-MAX_SLOPE, 1.001 * MAX_SLOPE, SLOPE_STEP / length):
+        # Shear the picture so that lines of this slope are level.
+        rise = np.round(slope * (x - columns / 2)).astype(int)
+        y = np.arange(rows)[:, None] + rise
+        outside = (y < 0) | (y >= rows)
+        y = np.clip(y, 0, rows - 1)
+        level = flat[y, x] & ~outside
+        straight = (_ink_nearby(level, length) > BRIDGED_INK) & (
+            _ink_nearby(ink[y, x], length) > PLAIN_INK
+        )
+        on_run = ndimage.maximum_filter1d(straight, length, axis=1) & level
+        runs[y[on_run], np.broadcast_to(x, y.shape)[on_run]] = True
+    return runs
 
 
-def _cut_pairs(labels: np.ndarray, parts: Sequence[Part], count: int) -> int:
-    """Cut two digits that touch apart, in `labels`; return how many labels there are.
+def _ink_nearby(ink: np.ndarray, length: int) -> np.ndarray:
+    """Return the share of ink in the `length` pixels around each pixel of a row."""
+    return ndimage.uniform_filter1d(ink.astype(np.float32), length, axis=1)
 
-    They are wider than a digit, and somewhere in the middle a single stroke joins a
-    left and a right half that are about as high as the whole.
+
+def _without_strokes(lines: np.ndarray, ink: np.ndarray) -> np.ndarray:
+    """Return printed lines without the strokes that cross them: bool (h, w)."""
+    top_edges = np.diff(lines.astype(np.int8), axis=0, prepend=0) == 1
+    mean_thickness = lines.sum() / max(1, top_edges.sum())
+    thickness = int(np.ceil(mean_thickness * THICKNESS_MARGIN)) + 1
+    strokes = ndimage.binary_opening(ink, np.ones((thickness + 1, 1)))
+    # One pixel more above and below, where a line's edge is blurred.
+    return ndimage.binary_dilation(lines & ~strokes, np.ones((3, 1))) & ~strokes
+
+
+def _cut_touching_digits(labels: np.ndarray, parts: Sequence[Part]) -> int:
+    """Cut each part that is two touching digits, in `labels`; return how many were cut.
+
+    A single stroke joins the two digits near the middle, and each is about as tall as
+    the pair.
     """
+    first_free = int(labels.max()) + 1
+    free = first_free
     for part in parts:
-        if not 1.3 * part.height < part.width < 2.6 * part.height or part.height < 16:
+        if not _may_be_a_pair(part):
             continue
-        window = labels[part.top : part.bottom, part.left : part.right]
+        box = part.bounds
+        window = labels[box.top : box.bottom, box.left : box.right]
         mask = window == part.label
-        across = mask.sum(axis=0)
-        first = 3 * part.width // 10
-        cut = first + int(np.argmin(across[first : part.width - first]))
-        rows = np.flatnonzero(ndimage.binary_fill_holes(mask)[:, cut])
-        halves = mask[:, :cut].any(axis=1).sum(), mask[:, cut + 1 :].any(axis=1).sum()
-        if (
-            len(rows)
-            and np.ptp(rows) < 2 * part.stroke
-            and (min(halves) > 0.75 * part.height)
-        ):
-            count += 1
+        cut = _thinnest_column(mask)
+        left, right = mask[:, :cut], mask[:, cut + 1 :]
+        joint = np.flatnonzero(ndimage.binary_fill_holes(mask)[:, cut])
+        is_stroke = len(joint) and np.ptp(joint) < MAX_JOINT * part.stroke_width
+        lower_half = min(left.any(axis=1).sum(), right.any(axis=1).sum())
+        if is_stroke and lower_half > MIN_HALF_HEIGHT * part.height:
             window[:, cut][mask[:, cut]] = 0
-            window[:, cut + 1 :][mask[:, cut + 1 :]] = count
-    return count
+            window[:, cut + 1 :][right] = free
+            free += 1
+    return free - first_free
 
 
-def _parts(
-    picture: np.ndarray,
-    paper: np.ndarray,
-    strength: np.ndarray,
-    labels: np.ndarray,
-    count: int,
+def _may_be_a_pair(part: Part) -> bool:
+    """Return whether a part is as wide as two digits side by side."""
+    least, greatest = (aspect * part.height for aspect in PAIR_ASPECT)
+    return least < part.width < greatest and part.height >= MIN_PAIR_HEIGHT
+
+
+def _thinnest_column(mask: np.ndarray) -> int:
+    """Return the column with the least ink in the middle 40 % of a part."""
+    ink = mask.sum(axis=0)
+    first = 3 * len(ink) // 10
+    return first + int(np.argmin(ink[first : len(ink) - first]))
+
+
+def _measure_parts(
+    picture: np.ndarray, paper: np.ndarray, contrast: np.ndarray, labels: np.ndarray
 ) -> list[Part]:
-    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    """Return the parts that are no specks; all arrays are of shape (h, w)."""
+    areas = np.bincount(labels.ravel())
     parts = []
     for label, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
-        size = max(rows.stop - rows.start, columns.stop - columns.start)
-        if size < 3 or areas[label] < 6:
+        box = Bounds(rows.start, columns.start, rows.stop, columns.stop)
+        if box.longer_side < MIN_PART_SIDE or areas[label] < MIN_PART_AREA:
             continue
-        margin = 4 + size // 10
-        box = np.s_[
-            max(0, rows.start - margin) : rows.stop + margin,
-            max(0, columns.start - margin) : columns.stop + margin,
-        ]
-        mask = labels[box] == label
-        inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-        ridge = inside[(inside == ndimage.maximum_filter(inside, 3)) & mask]
-        outside = ndimage.distance_transform_edt(~mask)
-        gap = 1.5 + 0.3 * float(np.median(ridge))
-        rim = (outside > gap) & (outside < gap + 2)
-        light = float(paper[box][mask].mean())
-        middle = (light + float(picture[box][mask].mean())) / 2
+        # With a margin that holds the rim.
+        near = window_around(box, 4 + box.longer_side // 10)
+        mask = labels[near] == label
+        # Ink at the picture's frame ends there.
+        distance = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+        half_stroke = half_stroke_width(distance)
+        lightness = float(paper[near][mask].mean())
+        darkness = float(picture[near][mask].mean())
+        is_paper = picture[near] > (lightness + darkness) / 2
         parts.append(
             Part(
-                label,
-                rows.start,
-                columns.start,
-                rows.stop,
-                columns.stop,
-                int(areas[label]),
-                2 * float(np.median(ridge)) - 0.5,
-                2 * float(inside.max()) - 0.5,
-                float(np.median(strength[box][mask])),
-                light,
-                float(np.mean(picture[box][rim] > middle)) if rim.any() else 0,
-                _holes(mask, 0.003 * size**2),
-                size < 0.6 * min(labels.shape)
-                and _contact(labels, label, rows, columns) > 0.5 * size,
+                label=label,
+                bounds=box,
+                area=int(areas[label]),
+                stroke_width=stroke_width(half_stroke),
+                max_stroke_width=stroke_width(float(distance.max())),
+                contrast=float(np.median(contrast[near][mask])),
+                paper_lightness=lightness,
+                paper_around=_share_on_rim(is_paper, mask, half_stroke),
+                holes=_count_holes(mask, MIN_HOLE * box.longer_side**2),
+                at_frame=_lies_along_frame(labels, label, box),
             )
         )
     return parts
 
 
-def _holes(mask: np.ndarray, area: float) -> int:
-    """Return how many holes of more than `area` pixels a part has."""
+def window_around(box: Bounds, margin: int) -> tuple[slice, slice]:
+    """Return the rows and columns of a box and `margin` pixels around it."""
+    return np.s_[
+        max(0, box.top - margin) : box.bottom + margin,
+        max(0, box.left - margin) : box.right + margin,
+    ]
+
+
+def half_stroke_width(distance: np.ndarray) -> float:
+    """Return the median distance from a stroke's middle line to its edge, in pixels.
+
+    Args:
+        distance: float64 array of shape (h, w), the Euclidean distance transform: from
+            each ink pixel to the nearest paper pixel, 0 on paper.
+    """
+    # The middle line (Blum's medial axis) is the ridge of the distance transform.
+    ridge = (distance == ndimage.maximum_filter(distance, 3)) & (distance > 0)
+    return float(np.median(distance[ridge]))
+
+
+def stroke_width(half_width: float) -> float:
+    """Return the width of a stroke whose middle line is `half_width` from paper.
+
+    Distances are between the centres of pixels. A stroke w pixels wide has its middle
+    line at (w + 1) / 2 if w is odd and at w / 2 if it is even. Half a pixel less than
+    twice the distance lies between the two.
+    """
+    return 2 * half_width - 0.5
+
+
+def _share_on_rim(is_paper: np.ndarray, mask: np.ndarray, half_stroke: float) -> float:
+    """Return the share of paper on the rim around a part, 0 if there is no rim."""
+    distance = ndimage.distance_transform_edt(~mask)
+    gap = RIM_GAP + RIM_GAP_GROWTH * half_stroke
+    rim = (distance > gap) & (distance < gap + RIM_WIDTH)
+    return float(np.mean(is_paper[rim])) if rim.any() else 0.0
+
+
+def _count_holes(mask: np.ndarray, min_area: float) -> int:
+    """Return how many holes of more than `min_area` pixels a part has."""
     labels, _ = ndimage.label(np.pad(~mask, 1, constant_values=True))
-    return int(np.sum(np.bincount(labels.ravel())[2:] > area))  # 0 is ink, 1 outside
+    areas = np.bincount(labels.ravel())
+    return int(np.sum(areas[2:] > min_area))  # label 0 is ink, 1 is outside
 
 
-def _contact(labels: np.ndarray, label: int, rows: slice, columns: slice) -> int:
-    """Return how many pixels of a part are at the picture's frame."""
+def _lies_along_frame(labels: np.ndarray, label: int, box: Bounds) -> bool:
+    """Return whether a part is small and much of it is at one side of the picture."""
+    rows, columns = slice(box.top, box.bottom), slice(box.left, box.right)
     sides = labels[rows, 0], labels[rows, -1], labels[0, columns], labels[-1, columns]
-    return max(int(np.sum(side == label)) for side in sides)
+    contact = max(int(np.sum(side == label)) for side in sides)
+    is_small = box.longer_side < FRAME_SIZE * min(labels.shape)
+    return is_small and contact > FRAME_CONTACT * box.longer_side

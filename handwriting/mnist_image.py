@@ -1,9 +1,10 @@
-"""Bring the ink of a digit into the form of MNIST's images.
+"""Give the ink of a digit the form of MNIST's images.
 
-As MNIST was made (Y. LeCun et al., "Gradient-Based Learning Applied to Document
-Recognition", 1998, section III): the longer side scaled to 20 pixels and the centre of
-mass put in the middle of 28x28. Strokes are first grown or shrunk, by the signed
-distance to their edge, to thicknesses that MNIST has.
+MNIST's own steps are those of Y. LeCun et al., "Gradient-Based Learning Applied to
+Document Recognition", 1998, section III: the longer side is scaled to 20 pixels, and
+the centre of mass is moved to the middle of 28x28 pixels. Before these steps, strokes
+are made thicker or thinner if MNIST has none so thin or so thick. The signed distance
+to their edge says which pixels are added or removed.
 """
 
 from collections.abc import Sequence
@@ -12,67 +13,110 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from handwriting.ink import Ink, Part, bounds
+from handwriting.ink import (
+    Ink,
+    Part,
+    bounds,
+    half_stroke_width,
+    stroke_width,
+    window_around,
+)
 
-# Of a digit's 20 pixels; the 10th and 90th percentile of MNIST's training images.
-STROKE = (1.9, 3.6)
+# The form of MNIST's images.
+DIGIT_SIDE = 20  # pixels of a digit's longer side
+MARGIN = 0.2  # around a digit, share of its longer side; 4 + 20 + 4 pixels are 28
+MIDDLE = 14  # pixel in which the centre of mass lies, across and down
+# Pixels; the 10th and 90th percentile of MNIST's training images.
+STROKE_WIDTHS = (1.9, 3.6)
+
+# How the ink is prepared.
+ENLARGED = 5  # times DIGIT_SIDE: the size at which stroke width is changed
+MIN_ANGLE = 0.1  # radians; a smaller slope is not turned back
+SOFT_EDGE = 2  # pixels around a part that still belong to its blurred edge
+FULL_INK = 60  # percentile of a digit's contrasts that counts as ink 1
+FAINT_INK = (
+    0.4  # share of the darkest ink; anything fainter does not count for the crop
+)
 
 
 def mnist_image(ink: Ink, group: Sequence[Part], angle: float) -> np.ndarray:
-    """Return a digit as MNIST has it: float32 array of shape (28, 28), ink is 1.
+    """Return a digit in MNIST's form: float32 array of shape (28, 28), 1 is ink.
 
     Args:
         ink: of the picture.
-        group: the parts that are the digit.
-        angle: slope of the line that it stands on, radians; it is turned back.
+        group: the parts of the digit.
+        angle: slope of the digit's line of text in radians. It is turned back.
     """
-    top, left, bottom, right = bounds(group)
-    margin = max(4, (max(bottom - top, right - left)) // 8)
-    inside = np.s_[
-        max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin
-    ]
-    mask = np.isin(ink.labels[inside], [part.label for part in group])
-    near = ndimage.binary_dilation(mask, iterations=2)
-    level = np.percentile(ink.strength[inside][mask], 60)
-    soft = np.clip(ink.strength[inside] / level, 0, 1) * near
-    soft = np.pad(soft, margin)
-    if abs(angle) > 0.1:
-        soft = ndimage.rotate(soft, np.degrees(angle), order=1)
-    canvas = _resized(soft, 100)
-    canvas /= canvas.max()
-    solid = canvas > 0.5
-    distance = ndimage.distance_transform_edt(solid)
-    ridge = distance[(distance == ndimage.maximum_filter(distance, 3)) & solid]
-    stroke = (2 * np.median(ridge) - 0.5) / 5
-    wanted = np.clip(stroke, *STROKE)
-    if wanted != stroke:
-        signed = distance - ndimage.distance_transform_edt(~solid)
-        canvas = np.clip(0.5 + signed + (wanted - stroke) * 2.5, 0, 1)
-    return _centred(_resized(canvas, 20))
+    image = _cut_out(ink, group)
+    if abs(angle) > MIN_ANGLE:
+        image = ndimage.rotate(image, np.degrees(angle), order=1)
+    image = _cropped_and_scaled(image, ENLARGED * DIGIT_SIDE)
+    image = _with_stroke_width_of_mnist(image / image.max())
+    return _centred(_cropped_and_scaled(image, DIGIT_SIDE))
 
 
-def _resized(image: np.ndarray, side: int) -> np.ndarray:
-    """Return the ink, cropped, with a longer side of `side`, and a fifth as margin."""
-    ink = image > 0.4 * image.max()
+def _cut_out(ink: Ink, group: Sequence[Part]) -> np.ndarray:
+    """Return a digit's ink with soft edges: float array of shape (h, w) in [0, 1]."""
+    box = bounds(group)
+    # Room for soft edges and for turning.
+    margin = max(4, box.longer_side // 8)
+    window = window_around(box, margin)
+    mask = np.isin(ink.labels[window], [part.label for part in group])
+    near = ndimage.binary_dilation(mask, iterations=SOFT_EDGE)
+    contrast = ink.contrast[window]
+    full = np.percentile(contrast[mask], FULL_INK)
+    return np.pad(np.clip(contrast / full, 0, 1) * near, margin)
+
+
+def _with_stroke_width_of_mnist(image: np.ndarray) -> np.ndarray:
+    """Return a digit whose strokes are as wide as some in MNIST.
+
+    Args:
+        image: float array of shape (h, w), values in [0, 1], ENLARGED times MNIST's
+            size.
+    """
+    solid = image > 0.5  # the level at a stroke's edge
+    inside = ndimage.distance_transform_edt(solid)
+    width = stroke_width(half_stroke_width(inside)) / ENLARGED
+    wanted = np.clip(width, *STROKE_WIDTHS)
+    if wanted == width:
+        return image
+    signed = inside - ndimage.distance_transform_edt(~solid)
+    growth = (wanted - width) * (ENLARGED / 2)  # pixels on each side of a stroke
+    return np.clip(0.5 + signed + growth, 0, 1)
+
+
+def _cropped_and_scaled(image: np.ndarray, side: int) -> np.ndarray:
+    """Return the ink, cropped and scaled to a longer side of `side` pixels.
+
+    Args:
+        image: float array of shape (h, w), values in [0, 1].
+        side: pixels.
+
+    Returns:
+        float32 array of shape (1.4 side, 1.4 side), values in [0, 1], the ink in the
+        middle.
+    """
+    ink = image > FAINT_INK * image.max()
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     top, bottom = rows[0], rows[-1] + 1
     left, right = columns[0], columns[-1] + 1
     scale = side / max(bottom - top, right - left)
-    margin = side // 5
-    half = margin + side / 2
+    margin = int(MARGIN * side)
+    half = (margin + side / 2) / scale
     x, y = (left + right) / 2, (top + bottom) / 2
-    box = (x - half / scale, y - half / scale, x + half / scale, y + half / scale)
-    pad = int(
-        np.ceil(max(0, -min(box), box[2] - image.shape[1], box[3] - image.shape[0]))
-    )
+    box = (x - half, y - half, x + half, y + half)
+    # Pillow resizes no box that reaches beyond the image.
+    height, width = image.shape
+    pad = int(np.ceil(max(0, -min(box), box[2] - width, box[3] - height)))
     padded = Image.fromarray(np.pad(image, pad).astype(np.float32))
     new = side + 2 * margin
-    result = padded.resize((new, new), Image.BICUBIC, box=[b + pad for b in box])
+    result = padded.resize((new, new), Image.BICUBIC, box=[edge + pad for edge in box])
     return np.clip(np.asarray(result), 0, 1)
 
 
 def _centred(image: np.ndarray) -> np.ndarray:
-    """Return (28, 28) with the centre of mass at pixel (14, 14), as MNIST has it."""
+    """Return an image of shape (28, 28) with its centre of mass at (14, 14)."""
     y, x = ndimage.center_of_mass(image)
-    shift = np.round([14 - y, 14 - x]).astype(int)
+    shift = np.round([MIDDLE - y, MIDDLE - x]).astype(int)
     return ndimage.shift(image, shift, order=0).astype(np.float32)

@@ -1,171 +1,183 @@
-"""Which run train.py begins, which one it goes on with, and which it leaves alone."""
+"""Which run train.py begins or resumes, and which one it leaves alone."""
 
-import importlib.metadata
-import os
-import platform
-from collections.abc import Iterable
-from types import SimpleNamespace
-from typing import Any
+import dataclasses
 
-import data_sources
-import input_data
+import augment
 import model
+from common import cli
 from common.cli import UserError
-from saving import checkpoints as checkpoint
+from common.settings import RULES, CommandLine
+from saving import checkpoints
+from saving.run import (
+    DataSummary,
+    Run,
+    append_history,
+    step_of,
+)
 
-# Constants that a resumed run may have others of than it was started with: lengths, for
-# they may grow, and what does not touch the numbers.
-MAY_CHANGE = {"steps", "epochs", "save_dir", "data_dir", "checkpoint_seconds"}
+# The settings that may differ when a run is resumed: its length, for it may grow, and
+# what does not touch the numbers.
+MAY_CHANGE = {"length", "save_dir", "data_dir", "checkpoint_seconds"}
 
 
-def earlier(settings: SimpleNamespace) -> checkpoint.Run | None:
-    """Return the run in SAVE_DIR that is to go on, None where a new one begins.
+def run_to_resume(command: CommandLine) -> Run | None:
+    """Return the run in SAVE_DIR to be resumed, None where a new one begins.
 
     A finished run may be replaced: editing a constant and running again is the everyday
-    use. An interrupted one is not thrown away unasked.
+    use. An interrupted one is never replaced unasked.
 
     Raises:
-        UserError: there is nothing to resume, or something that --overwrite would lose.
+        UserError: there is nothing to resume, or something that --overwrite would lose,
+            or a setting differs from those that the run was started with.
     """
-    save_dir = settings.save_dir
-    if settings.overwrite:
+    save_dir = command.settings.save_dir
+    if command.overwrite:
         return None
-    if not (save_dir / checkpoint.CONFIG).exists():
-        if settings.resume:
+    if not (save_dir / checkpoints.CONFIG).exists():
+        if command.resume:
             raise UserError(f"{save_dir} holds no run to resume: leave out --resume")
-        if found := sorted(save_dir.glob(f"{checkpoint.PREFIX}*.index")):
+        if found := sorted(save_dir.glob(f"{checkpoints.PREFIX}*.index")):
             raise UserError(
                 f"{save_dir} holds checkpoints of another program ({found[0].name}): "
                 "replace them with --overwrite, or name another folder with --save_dir"
             )
         return None
-    run = checkpoint.read_config(save_dir)
-    if settings.resume:
-        return checkpoint.whole(save_dir, run)
-    if run["step"] and not run["finished"]:
+    run = checkpoints.read_config(save_dir)
+    if command.resume:
+        return _with_settings_of(newest_intact(run), command)
+    if run.step and not run.finished:
         raise UserError(
-            f"{save_dir} holds a run that was interrupted at step {run['step']} of "
-            f"{run['resolved']['steps']}: go on with --resume, replace it with "
+            f"{save_dir} holds a run that was interrupted at step {run.step} of "
+            f"{run.total_steps}: resume it with --resume, replace it with "
             "--overwrite, or name another folder with --save_dir"
         )
     return None
 
 
-def keep_constants(settings: SimpleNamespace, run: checkpoint.Run) -> None:
-    """Give the settings the values that the run was started with.
+def _with_settings_of(run: Run, command: CommandLine) -> Run:
+    """Return the run with those settings of the command line that may change.
 
     Raises:
-        UserError: a flag, or a constant edited since, says otherwise.
+        UserError: a flag, or a constant edited since, says otherwise than the run.
     """
-    was = run["constants"]
-    for name, value in of_model(run["network"]).items():
-        if value != run[name]:
-            raise UserError(
-                f"the {name} in model.py is {value}, but the run was started with "
-                f"{run[name]}: a resumed run keeps its constants"
-            )
-    now = stored(vars(settings), was)
+    _refuse_edited_architecture(run)
+    was_constant = vars(run.settings) | run.overridden
     edited = {
-        key
-        for key, value in stored(settings.constants, was).items()
-        if key in settings.given or value != run["file"].get(key)
+        name
+        for name, value in vars(command.constants).items()
+        if name in command.given or value != was_constant[name]
     }
-    for key, value in was.items():
-        if key not in MAY_CHANGE and key in edited and now[key] != value:
+    now, was = vars(command.settings), vars(run.settings)
+    for name in RULES:
+        if name in edited - MAY_CHANGE and now[name] != was[name]:
             raise UserError(
-                f"{key.upper()} is {now[key]}, but the run was started with {value}: "
-                "a resumed run keeps its constants; for another run give --overwrite "
-                "or another --save_dir"
+                f"{name.upper()} is {now[name]}, but the run was started with "
+                f"{was[name]}: a resumed run keeps its constants; for another run give "
+                "--overwrite or another --save_dir"
             )
-        if key not in MAY_CHANGE:
-            setattr(settings, key, value)
-    if not edited & {"steps", "epochs"}:
-        settings.steps, settings.epochs = was["steps"], was["epochs"]
-    if "data_dir" not in edited:
-        settings.data_dir = (input_data.ROOT / was["data_dir"]).resolve()
+    changed = {name: now[name] for name in edited & MAY_CHANGE | {"save_dir"}}
+    settings = dataclasses.replace(run.settings, **changed)
+    constants = vars(command.constants)
+    overridden = {name: v for name, v in run.overridden.items() if name not in changed}
+    overridden |= {
+        name: constants[name]
+        for name in changed
+        if name != "save_dir" and constants[name] != changed[name]
+    }
+    resumed = dataclasses.replace(run, settings=settings, overridden=overridden)
+    if resumed.total_steps < run.total_steps:
+        raise UserError(
+            f"LENGTH is {settings.length}: {resumed.total_steps} steps, but the run "
+            f"was started with {run.total_steps}; a resumed run may only get longer"
+        )
+    if resumed.total_steps > run.step:
+        resumed = dataclasses.replace(resumed, test_accuracy=None)
+    return resumed
 
 
-def data_set_of(run: checkpoint.Run) -> str:
-    """Return the DATASET that gives a run its data again, whatever "auto" would now."""
-    return "digits" if run["dataset"]["name"] == "digits" else "mnist"
+def _refuse_edited_architecture(run: Run) -> None:
+    """Raise UserError where the constants of the graph were edited since."""
+    for what, file, now, was in (
+        (
+            "architecture",
+            "model.py",
+            model.ARCHITECTURES[run.settings.network],
+            run.architecture,
+        ),
+        ("affine", "augment.py", augment.AFFINE, run.affine),
+    ):
+        if now != was:
+            raise UserError(
+                f"the {what} in {file} is {now}, but the run was started with {was}: "
+                "a resumed run keeps its constants"
+            )
 
 
-def of_model(network: str) -> dict[str, Any]:
-    """Return the constants of model.py that a network is trained with."""
-    return {"architecture": model.ARCHITECTURES[network], "affine": model.AFFINE}
-
-
-def keep_resolved(
-    run: checkpoint.Run, resolved: dict[str, int | bool], dataset: dict[str, Any]
-) -> dict[str, int | bool]:
-    """Return what the constants of a resumed run come to; it may only get longer.
+def compare_data(run: Run, data: DataSummary) -> None:
+    """Refuse to resume a run with other data.
 
     Raises:
-        UserError: the run would get shorter, or the data are others.
+        UserError: the data differ from those the run was started with.
     """
-    others = [
-        f"{key} {str(value)[:12]} instead of {str(run['dataset'][key])[:12]}"
-        for key, value in dataset.items()
-        if value != run["dataset"][key]
+    now, was = vars(data), vars(run.data)
+    differing = [
+        f"{key} {str(now[key])[:12]} instead of {str(was[key])[:12]}"
+        for key in was
+        if now[key] != was[key]
     ]
-    if others:
+    if differing:
         raise UserError(
-            f"the data are others than the run was started with ({', '.join(others)}): "
-            "a resumed run needs the same; name their folder with --data_dir"
+            "the data differ from those this run was started with "
+            f"({', '.join(differing)}): name the folder of the same data with "
+            "--data_dir"
         )
-    if resolved["steps"] < run["resolved"]["steps"]:
-        raise UserError(
-            f"STEPS is {resolved['steps']}, but the run was started with "
-            f"{run['resolved']['steps']}: a resumed run may only get longer"
-        )
-    return run["resolved"] | {"steps": resolved["steps"]}
 
 
-def stored(values: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    """Return the constants as config.json has them, folders relative to the project."""
-    root = input_data.ROOT
-    return {
-        key: os.path.relpath(root / values[key], root) if "_dir" in key else values[key]
-        for key in keys
-    }
+def newest_intact(run: Run) -> Run:
+    """Return the run as it was at its newest intact checkpoint.
 
+    Damaged ones are named on stderr and forgotten, with the history since.
 
-def describe_data(
-    source: data_sources.Source, data: input_data.Datasets
-) -> dict[str, Any]:
-    """Return what a data set is and the sizes of its splits."""
-    sizes = {split: getattr(data, split).num_examples for split in data._fields}
-    return source._asdict() | sizes
-
-
-def describe(
-    settings: SimpleNamespace,
-    resolved: dict[str, int | bool],
-    dataset: dict[str, Any],
-) -> checkpoint.Run:
-    """Return the configuration of a run that begins.
-
-    Args:
-        settings: its constants.
-        resolved: what they come to.
-        dataset: as `describe_data` gives it.
+    Raises:
+        UserError: every checkpoint is damaged.
     """
-    return {
-        "network": settings.network,
-        **of_model(settings.network),
-        "constants": stored(vars(settings), settings.constants),
-        "file": stored(settings.constants, settings.constants),
-        "resolved": resolved,
-        "dataset": dataset,
-        "versions": {
-            "python": platform.python_version(),
-            **{p: importlib.metadata.version(p) for p in ("tensorflow", "numpy")},
-        },
-        "step": 0,
-        "finished": False,
-        "best": None,
-        "validation_accuracy": None,
-        "test_accuracy": None,
-        "history": [],
-        "checkpoints": {},
+    intact = {
+        name: files for name, files in run.checkpoints.items() if _is_intact(run, name)
     }
+    if intact == run.checkpoints:
+        return run
+    if not intact:
+        raise UserError(
+            f"no checkpoint in {run.settings.save_dir} is intact: start again with "
+            "--overwrite"
+        )
+    names = {step_of(name): name for name in intact}
+    step = list(names)[-1]
+    if run.best and run.best not in intact and step_of(run.best) <= step:
+        cli.warn(
+            f"the best checkpoint until then, {run.best}, is lost; the best one that "
+            "is left takes its place"
+        )
+    resumed = dataclasses.replace(
+        run, step=step, checkpoints=intact, history=(), best=None, test_accuracy=None
+    )
+    for row in run.history:
+        if row.step <= step:
+            resumed = append_history(resumed, row, names.get(row.step))
+    cli.warn(f"resuming from step {step}, {resumed.newest_checkpoint}")
+    return resumed
+
+
+def _is_intact(run: Run, checkpoint: str) -> bool:
+    """Return whether a checkpoint is intact; say on stderr why it is not."""
+    try:
+        checkpoints.verify(run, checkpoint)
+    except UserError as error:
+        cli.warn(str(error))
+        return False
+    return True
+
+
+def data_set_of(run: Run) -> str:
+    """Return the DATASET that gives a run its data again, whatever "auto" is now."""
+    return "digits" if run.data.name == "digits" else "mnist"

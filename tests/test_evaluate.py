@@ -1,18 +1,19 @@
 """evaluate.py: its numbers against NumPy and the literature, and odd test sets."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TEST, write_set
+from helpers import TEST, write_set
 from matplotlib import pyplot
 
 import evaluate
 import input_data
 import train
 from common import cli, plots
-from saving import checkpoints as checkpoint
+from saving import checkpoints
 
 pytestmark = pytest.mark.filterwarnings("error::UserWarning", "error::RuntimeWarning")
 
@@ -204,18 +205,18 @@ def test_the_figure_shows_each_count_of_the_confusion_matrix() -> None:
 def test_a_trained_network_is_reported(
     save_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    before = checkpoint.read_config(save_dir)
+    before = checkpoints.read_config(save_dir)
     run_main(monkeypatch, "--save_dir", save_dir)
     out, err = capsys.readouterr()
     assert err == ""
     report = read_report(save_dir)
-    assert report["accuracy"] == before["test_accuracy"]
+    assert report["accuracy"] == before.test_accuracy
     assert report["images"] == TEST
     assert 0 < report["right"] < TEST
-    assert report["network"] == before["network"]
+    assert report["network"] == before.settings.network
     first, second, third, *_, last = out.splitlines()
-    step = before["best"].rpartition("-")[2]
-    name = before["network"]
+    step = before.best.rpartition("-")[2]
+    name = before.settings.network
     assert first == f"{name} trained on own, {step} steps; tested on own"
     assert second.startswith(
         f"test accuracy {report['accuracy']:.4f} ({report['right']}/{TEST}), 95 % in"
@@ -223,7 +224,7 @@ def test_a_trained_network_is_reported(
     assert third == f"loss {report['loss']:.4f} nats"
     assert last == f"wrote {save_dir / 'report.png'} and report.json"
     assert (save_dir / "report.png").read_bytes().startswith(b"\x89PNG")
-    assert checkpoint.read_config(save_dir) == before
+    assert checkpoints.read_config(save_dir) == before
 
 
 @pytest.mark.parametrize("save_dir", ["mlp_128"], indirect=True)
@@ -235,9 +236,9 @@ def test_another_set_is_said_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    run = checkpoint.read_config(save_dir)
-    dataset = run["dataset"] | {"name": trained_on}
-    monkeypatch.setattr(checkpoint, "read_config", lambda _: run | {"dataset": dataset})
+    run = checkpoints.read_config(save_dir)
+    run = replace(run, data=replace(run.data, name=trained_on))
+    monkeypatch.setattr(checkpoints, "read_config", lambda _: run)
     other = write_set(tmp_path / "other", seed=1)
     run_main(monkeypatch, "--save_dir", save_dir, "--data_dir", other)
     out, err = capsys.readouterr()
@@ -253,7 +254,7 @@ def test_another_set_is_said_in_one_line(
     ("flags", "status", "message"),
     [
         (["--save_dir", "nowhere"], 1, "nowhere holds no trained model: run python tr"),
-        (["--data_dir", __file__], 1, "is a file; a folder for the data is needed"),
+        (["--data_dir", __file__], 1, "is a file; the data need a folder"),
         (["--index", "3"], 2, "unrecognized arguments: --index 3"),
     ],
 )

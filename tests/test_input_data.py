@@ -10,19 +10,19 @@ import sys
 import threading
 import time
 import tracemalloc
-import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, TEST, TRAIN, idx_bytes, write_set
+from helpers import TEST, TRAIN, idx_bytes, write_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import data_sources
 import input_data
 import mnist_files
+from common import paths
+from common.paths import ROOT
 
 IMAGES, LABELS = 0x0803, 0x0801
 TRAIN_IMAGES = "train-images-idx3-ubyte"
@@ -162,7 +162,7 @@ def test_finds_every_form_of_a_file_name(
 
 
 def test_real_mnist_is_known_by_its_checksums(mnist_dir: Path) -> None:
-    source, splits = data_sources.load("mnist", mnist_dir, 5000, 0)
+    source, splits = input_data.load("mnist", mnist_dir, 5000, 0)
     assert source.name == "mnist"
     assert [split.num_examples for split in splits] == [55000, 5000, 10000]
     # Published counts of the ten digits among the test images.
@@ -177,7 +177,7 @@ def test_real_mnist_is_known_by_its_checksums(mnist_dir: Path) -> None:
 def test_another_checksum_is_somebodys_own_set(
     tiny_dir: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    source, splits = data_sources.load("auto", tiny_dir, 13, 0)
+    source, splits = input_data.load("auto", tiny_dir, 13, 0)
     assert source.name == "own"
     assert splits.train.num_examples == TRAIN - 13
     assert capsys.readouterr().err.count("not MNIST") == 1
@@ -189,12 +189,12 @@ def test_own_set_is_never_filled_up_with_mnist(tiny_dir: Path, tmp_path: Path) -
     with pytest.raises(
         mnist_files.DataError, match=f"{TEST_LABELS} is missing"
     ) as error:
-        data_sources.load("auto", tmp_path / "own", 13, 0)
+        input_data.load("auto", tmp_path / "own", 13, 0)
     assert not isinstance(error.value, mnist_files.DataNotFoundError)
     # Now only the training files tell what the set is.
     (tmp_path / "own" / "t10k-images-idx3-ubyte.gz").unlink()
     with pytest.raises(mnist_files.DataError, match="images-idx3-ubyte is missing"):
-        data_sources.load_test("own", tmp_path / "own")
+        input_data.load_test("own", tmp_path / "own")
 
 
 def test_counts_must_agree(tiny_dir: Path, tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_counts_must_agree(tiny_dir: Path, tmp_path: Path) -> None:
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(mnist_files.DataError, match="is a file; a folder"):
+    with pytest.raises(mnist_files.DataError, match="is a file; the data"):
         mnist_files.load_arrays(tmp_path / "file")
 
 
@@ -378,16 +378,16 @@ def test_auto_falls_back_to_digits_but_mnist_does_not(
 ) -> None:
     address, _ = mirror
     monkeypatch.setattr(mnist_files, "MIRRORS", (f"{address}/404/",))
-    source, splits = data_sources.load("auto", tmp_path, 5000, 0)
+    source, splits = input_data.load("auto", tmp_path, 5000, 0)
     assert source.name == "digits"
     assert [split.num_examples for split in splits] == [1197, 300, 300]
     assert "NOT MNIST" in capsys.readouterr().err
     with pytest.raises(mnist_files.DataNotFoundError):
-        data_sources.load("mnist", tmp_path, 5000, 0)
+        input_data.load("mnist", tmp_path, 5000, 0)
 
 
 def test_embedded_digits_look_like_mnist() -> None:
-    splits = data_sources.load("digits", Path("nowhere"), 300, 0)[1]
+    splits = input_data.load("digits", Path("nowhere"), 300, 0)[1]
     assert [split.num_examples for split in splits] == [1197, 300, 300]
     # Drawn alike from all ten: 30 of each, or as near as their numbers allow.
     assert set(np.bincount(splits.test.labels)) <= set(range(28, 33))
@@ -397,7 +397,7 @@ def test_embedded_digits_look_like_mnist() -> None:
     border = np.ones((28, 28), bool)
     border[3:25, 3:25] = False
     assert not images[:, border].any()
-    assert data_sources.load_test("digits", Path("nowhere"))[1].images.tolist() == (
+    assert input_data.load_test("digits", Path("nowhere"))[1].images.tolist() == (
         splits.test.images.tolist()
     )
 
@@ -406,14 +406,14 @@ def run_main(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, *flags: object
 ) -> list[str]:
     monkeypatch.setattr(sys, "argv", ["input_data.py", *map(str, flags)])
-    data_sources.main()
+    input_data.main()
     return capsys.readouterr().out.splitlines()
 
 
 def test_script_prints_the_splits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(data_sources, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "SAVE_DIR", tmp_path / "save_model")
     lines = run_main(monkeypatch, capsys, "--dataset", "digits")
     assert [line.split()[:2] for line in lines[2:5]] == [
         ["train", "1197"],
@@ -431,7 +431,7 @@ def test_script_prints_one_image_as_numbers(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    monkeypatch.setattr(data_sources, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "SAVE_DIR", tmp_path / "save_model")
     lines = run_main(monkeypatch, capsys, "--data_dir", tiny_dir, "--index", 13)
     packed = (tiny_dir / f"{TRAIN_IMAGES}.gz").read_bytes()
     pixels = gzip.decompress(packed)[16 + 13 * 784 : 16 + 14 * 784]
@@ -447,7 +447,7 @@ def test_script_shows_a_set_with_an_empty_split(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    monkeypatch.setattr(data_sources, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "SAVE_DIR", tmp_path / "save_model")
     flags = ("--data_dir", tiny_dir, "--validation_size")
     for size, empty in ((0, 3), (TRAIN, 2)):
         lines = run_main(monkeypatch, capsys, *flags, size)
@@ -573,10 +573,3 @@ def test_a_tensorflow_1_script_runs_without_tensorflow(tmp_path: Path) -> None:
     )
     assert done.stdout == f"(50, 784) (50, 10) 2\n({TEST}, 784) {TEST}.0\n"
     assert "tensorflow" not in done.stderr
-
-
-def test_mirrors_are_real_hosts() -> None:
-    for mirror in mnist_files.MIRRORS:
-        parts = urllib.parse.urlsplit(mirror)
-        assert parts.scheme == "https"
-        assert mirror.endswith("/")

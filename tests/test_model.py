@@ -1,4 +1,4 @@
-"""model.py, augment.py, optimization.py: shapes and numbers, against SciPy."""
+"""model.py and augment.py: shapes and numbers, against SciPy."""
 
 import itertools
 from collections.abc import Iterator
@@ -11,9 +11,8 @@ import scipy.special
 import scipy.stats
 
 import augment
-import data_sources
+import input_data
 import model
-import optimization
 from common.session import tf
 
 CNN = model.ARCHITECTURES["cnn"]
@@ -28,8 +27,12 @@ def session() -> Iterator[tf.Session]:
         yield session
 
 
+def placeholder() -> tf.Tensor:
+    return tf.placeholder(tf.float32, [None, 28, 28, 1])
+
+
 def test_variables_are_those_of_the_article(session: tf.Session) -> None:
-    model.inference(model.inputs(), "cnn", CNN, 0, tf.constant(0))
+    model.inference(placeholder(), "cnn", CNN)
     shapes = {v.op.name: v.shape.as_list() for v in tf.trainable_variables()}
     assert shapes == {
         "layer_1/w_variable": [5, 5, 1, 32],
@@ -69,8 +72,8 @@ def numpy_logits(images: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarr
 
 @pytest.mark.parametrize("architecture", [ODD, CNN])
 def test_logits_agree_with_numpy(session: tf.Session, architecture: dict) -> None:
-    feeds = model.inputs()
-    logits = model.inference(feeds, "cnn", architecture, 0, tf.constant(0))
+    images_in = placeholder()
+    logits = model.inference(images_in, "cnn", architecture)
     rng = np.random.default_rng(0)
     for variable in tf.trainable_variables():  # biases too must matter
         noise = rng.normal(0, 0.1, variable.shape.as_list())
@@ -79,9 +82,9 @@ def test_logits_agree_with_numpy(session: tf.Session, architecture: dict) -> Non
     weights = {
         v.op.name: session.run(v).astype(np.float64) for v in tf.trainable_variables()
     }
-    images = rng.random((3, 784), dtype=np.float32)
+    images = rng.random((3, 28, 28, 1), dtype=np.float32)
     np.testing.assert_allclose(
-        session.run(logits, {feeds.images: images}),
+        session.run(logits, {images_in: images}),
         numpy_logits(images, weights),
         rtol=1e-4,
         atol=1e-4,
@@ -99,23 +102,46 @@ def test_layer_table_counts_every_parameter_once(
     assert lines[1].split()[:6] == ["layer_1/relu", "28", "x", "28", "x", "32"]
 
 
+def test_the_layers_of_another_network_are_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("sys.argv", ["model.py", "--network", "mlp_1024_512_256"])
+    model.main()
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [(row[0], row[-1]) for row in rows] == [
+        ("dropout", "0"),
+        ("full_connection_1/relu", "803,840"),  # 784 x 1024 + 1024
+        ("dropout_1", "0"),
+        ("full_connection_2/relu", "524,800"),
+        ("dropout_2", "0"),
+        ("full_connection_3/relu", "131,328"),
+        ("dropout_3", "0"),
+        ("full_connection_4/linear", "2,570"),
+        ("total", "1,462,538"),
+    ]
+
+
 def test_dropout_and_augmentation_are_off_unless_fed(session: tf.Session) -> None:
-    feeds = model.inputs()
+    images_in = placeholder()
     step = tf.placeholder_with_default(tf.constant(0, tf.int64), [])
-    logits = model.inference(feeds, "cnn", ODD, 1, step)
+    keep_prob = tf.placeholder_with_default(1.0, [])
+    strength = tf.placeholder_with_default(0.0, [])
+    key = model.random_key(1, step, stream=0)
+    distorted = augment.augment(images_in, augment.AFFINE, strength, key)
+    assert distorted.shape.as_list() == [None, 28, 28, 1]
+    key = model.random_key(1, step, stream=1)
+    logits = model.inference(distorted, "cnn", ODD, keep_prob, key)
     session.run(tf.global_variables_initializer())
-    images = np.random.default_rng(0).random((13, 784), dtype=np.float32)
+    images = np.random.default_rng(0).random((13, 28, 28, 1), dtype=np.float32)
 
-    def run(**feed: float) -> np.ndarray:
-        values = {feeds.images: images, step: feed.pop("step", 0)}
-        values |= {getattr(feeds, name): value for name, value in feed.items()}
-        return session.run(logits, values)
+    def run(at: int, feed: dict | None = None) -> np.ndarray:
+        return session.run(logits, {images_in: images, step: at} | (feed or {}))
 
-    assert (run(step=0) == run(step=1)).all()
-    for name, value in (("keep_prob", 0.5), ("augment", 1.0)):
-        assert (run(**{name: value}) == run(**{name: value})).all()
-        assert (run(**{name: value}) != run()).any()
-        assert (run(**{name: value}) != run(**{name: value}, step=1)).any()
+    assert (run(0) == run(1)).all()
+    for feed in ({keep_prob: 0.5}, {strength: 1.0}):
+        assert (run(0, feed) == run(0, feed)).all()
+        assert (run(0, feed) != run(0)).any()
+        assert (run(0, feed) != run(1, feed)).any()
 
 
 def test_dropout_keeps_its_share_and_the_mean(session: tf.Session) -> None:
@@ -137,18 +163,14 @@ def test_cross_entropy_agrees_with_scipy(session: tf.Session) -> None:
         targets[np.arange(13), labels] += 1 - smoothing
         np.testing.assert_allclose(
             session.run(
-                optimization.cross_entropy(
-                    logits, optimization.smoothed_targets(labels, smoothing)
-                )
+                model.cross_entropy(logits, model.smoothed_targets(labels, smoothing))
             ),
             -(targets * log_p).sum(axis=1),
             rtol=1e-5,
             atol=1e-5,
         )
     labels_in = tf.constant(labels, tf.int32)
-    loss, right = session.run(
-        optimization.evaluation(logits, labels_in, "cross_entropy")
-    )
+    loss, right = session.run(model.evaluation(logits, labels_in, "cross_entropy"))
     assert loss == pytest.approx(-log_p[np.arange(13), labels].sum(), rel=1e-5)
     assert right == (logits.argmax(axis=1) == labels).sum()
 
@@ -161,16 +183,14 @@ def test_quadratic_loss_and_its_probabilities_agree_with_numpy(
     labels = rng.integers(0, 10, 13)
     outputs = scipy.special.expit(logits.astype(np.float64))
     squares = ((outputs - np.eye(10)[labels]) ** 2).sum(axis=1) / 2
-    targets = optimization.smoothed_targets(labels, 0.0)
+    targets = model.smoothed_targets(labels, 0.0)
     np.testing.assert_allclose(
-        session.run(optimization.quadratic(logits, targets)), squares, rtol=1e-5
+        session.run(model.quadratic(logits, targets)), squares, rtol=1e-5
     )
-    found = session.run(optimization.probabilities(tf.constant(logits), "quadratic"))
+    found = session.run(model.probabilities(tf.constant(logits), "quadratic"))
     shares = outputs / outputs.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(found, shares, rtol=1e-5)
-    found = session.run(
-        optimization.probabilities(tf.constant(logits), "cross_entropy")
-    )
+    found = session.run(model.probabilities(tf.constant(logits), "cross_entropy"))
     np.testing.assert_allclose(found, scipy.special.softmax(logits, axis=1), rtol=1e-5)
 
 
@@ -187,7 +207,7 @@ def test_fully_connected_networks_have_their_layers(
     network: str, session: tf.Session
 ) -> None:
     architecture = model.ARCHITECTURES[network]
-    model.inference(model.inputs(), network, architecture, 0, tf.constant(0))
+    model.inference(placeholder(), network, architecture)
     sizes = LAYERS[network]
     expected = {}
     for layer, (size, units) in enumerate(itertools.pairwise(sizes), 1):
@@ -197,7 +217,7 @@ def test_fully_connected_networks_have_their_layers(
     assert found == expected
 
 
-@pytest.mark.parametrize("loss", optimization.LOSSES)
+@pytest.mark.parametrize("loss", model.LOSSES)
 @pytest.mark.parametrize("network", model.NETWORKS)
 def test_gradients_agree_with_central_differences(
     network: str, loss: str, session: tf.Session
@@ -209,8 +229,8 @@ def test_gradients_agree_with_central_differences(
         key = model.random_key(0, tf.constant(0), 1)
         keep_prob = tf.constant(0.8)
         logits = model.NETWORKS[network](x, keep_prob, key, **architecture)
-    targets = tf.cast(optimization.smoothed_targets([7, 0, 4], 0.1), tf.float64)
-    value = tf.reduce_mean(optimization.LOSSES[loss](logits, targets))
+    targets = tf.cast(model.smoothed_targets([7, 0, 4], 0.1), tf.float64)
+    value = tf.reduce_mean(model.LOSSES[loss](logits, targets))
     variables = tf.trainable_variables()
     gradients = tf.gradients(value, variables)
     session.run(tf.global_variables_initializer())
@@ -229,18 +249,19 @@ def test_gradients_agree_with_central_differences(
 
 
 def test_sigmoid_30_trains_as_plain_back_propagation_does(session: tf.Session) -> None:
-    feeds = model.inputs()
+    pixels = tf.placeholder(tf.float32, [None, 784])
+    labels_in = tf.placeholder(tf.int32, [None])
     architecture = model.ARCHITECTURES["sigmoid_30"]
-    logits = model.inference(feeds, "sigmoid_30", architecture, 0, tf.constant(0))
-    targets = optimization.smoothed_targets(feeds.labels, 0.0)
-    loss = tf.reduce_mean(optimization.quadratic(logits, targets))
-    train_op = optimization.OPTIMIZERS["sgd"](3.0).minimize(loss)
+    logits = model.inference(model.as_images(pixels), "sigmoid_30", architecture)
+    loss = model.loss(logits, labels_in, "quadratic", 0.0)
+    global_step = tf.train.create_global_step()
+    train_op = model.training(loss, "sgd", tf.constant(3.0), global_step)
     session.run(tf.global_variables_initializer())
     w_1, b_1, w_2, b_2 = map(np.float64, session.run(tf.trainable_variables()))
-    digits = data_sources.load("digits", Path("nowhere"), 0, seed=0)[1].train
+    digits = input_data.load("digits", Path("nowhere"), 0, seed=0)[1].train
     for step in range(20):
         x, labels = digits.batch(step, 10)
-        session.run(train_op, {feeds.images: x, feeds.labels: labels})
+        session.run(train_op, {pixels: x, labels_in: labels})
         # Forward, then the four equations of back-propagation.
         a_1 = 1 / (1 + np.exp(-(x @ w_1 + b_1)))
         a_2 = 1 / (1 + np.exp(-(a_1 @ w_2 + b_2)))
@@ -259,7 +280,7 @@ def test_learning_rate_rises_then_falls_to_zero(session: tf.Session) -> None:
     step = tf.placeholder(tf.int64, [])
 
     def rates(schedule: str, warmup: float) -> list[float]:
-        rate = optimization.learning_rate(step, 200, 0.3, schedule, warmup)
+        rate = model.learning_rate(step, 200, 0.3, schedule, warmup)
         return [session.run(rate, {step: at}) for at in (0, 4, 9, 105, 200)]
 
     assert rates("cosine", 0.05) == pytest.approx([0.03, 0.15, 0.3, 0.15, 0], abs=1e-6)
@@ -284,12 +305,12 @@ def moved(
     **limits: float,
 ) -> np.ndarray:
     """Return the places (x, y), in pixels, to which 999 transforms move a blob."""
-    for name in model.AFFINE:
-        monkeypatch.setitem(model.AFFINE, name, limits.get(name, 0.0))
+    for name in augment.AFFINE:
+        monkeypatch.setitem(augment.AFFINE, name, limits.get(name, 0.0))
     images = np.tile(blob(x, y)[np.newaxis, :, :, np.newaxis], (999, 1, 1, 1))
     key = model.random_key(1, tf.constant(2), 0)
     result = session.run(
-        augment.random_affine(images, model.AFFINE, tf.constant(strength), key)
+        augment.random_affine(images, augment.AFFINE, tf.constant(strength), key)
     )[..., 0]
     centres = [scipy.ndimage.center_of_mass(image) for image in result]
     return np.array(centres)[:, ::-1]
@@ -300,11 +321,15 @@ def assert_uniform(values: np.ndarray, low: float, high: float) -> None:
     assert fit.pvalue > 1e-3, fit
 
 
-def test_no_transform_leaves_images_as_they_are(
-    monkeypatch: pytest.MonkeyPatch, session: tf.Session
-) -> None:
-    places = moved(monkeypatch, session, 11.0, 17.0)
-    np.testing.assert_allclose(places, np.tile([11.0, 17.0], (999, 1)), atol=1e-3)
+def test_no_distortion_leaves_images_as_they_are(session: tf.Session) -> None:
+    images = np.random.default_rng(0).random((13, 28, 28, 1), dtype=np.float32)
+    key = model.random_key(1, tf.constant(2), 0)
+    for limits, strength in (
+        (dict.fromkeys(augment.AFFINE, 0.0), 1.0),
+        (augment.AFFINE, 0.0),
+    ):
+        distorted = augment.random_affine(images, limits, tf.constant(strength), key)
+        np.testing.assert_allclose(session.run(distorted), images, atol=1e-5)
 
 
 def test_shift_is_uniform_along_both_axes(

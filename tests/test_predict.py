@@ -1,5 +1,6 @@
 """predict.py: the same answers in a new process, and refusing what it cannot read."""
 
+import dataclasses
 import re
 import shutil
 from collections.abc import Callable
@@ -8,14 +9,14 @@ from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
-from conftest import TEST
+from helpers import TEST, write_set
 
 import input_data
 import model
 import predict
 from common import cli, plots
 from common.session import tf
-from saving import checkpoints as checkpoint
+from saving import checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,23 @@ def test_first_prints_labels_and_predictions_side_by_side(
     assert re.fullmatch(r"predictions ( \d){13}", predictions)
 
 
+def test_another_data_set_can_be_classified(
+    trained: tuple[Path, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    other = write_set(tmp_path / "other", seed=1)
+    flags = ["--first", "13", "--save_dir", str(trained[0])]
+    monkeypatch.setattr("sys.argv", ["predict.py", *flags, "--data_dir", str(other)])
+    seen = []
+    monkeypatch.setattr(predict.plots, "predictions", lambda *a: seen.append(a[1]))
+    predict.main()
+    assert capsys.readouterr().err == f"data: {other}: {input_data.NOT_MNIST['own']}\n"
+    expected = input_data.load_test("own", other)[1].images[:13]
+    assert (seen[0] == expected).all()
+
+
 def test_probabilities_take_any_number_of_images(
     trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,7 +149,7 @@ def test_indices_are_numbers_or_ranges(flag: str, numbers: list[int]) -> None:
         (["--first", str(TEST + 1)], 1, f"test image {TEST} was asked for"),
         (["--save_dir", "nowhere"], 1, "nowhere holds no trained model: run python tr"),
         (["--data_dir", "nowhere"], 1, "nowhere does not exist: --data_dir names a"),
-        (["--data_dir", __file__], 1, "is a file; a folder for the data is needed"),
+        (["--data_dir", __file__], 1, "is a file; the data need a folder"),
     ],
 )
 def test_wrong_input_gets_one_line(
@@ -152,9 +170,9 @@ def test_wrong_input_gets_one_line(
 
 
 def test_another_architecture_is_refused_by_shape(save_dir: Path) -> None:
-    run = checkpoint.read_config(save_dir)
-    run["architecture"]["kernel_size"] = 3
-    checkpoint.write_config(save_dir, run)
+    run = checkpoints.read_config(save_dir)
+    run.architecture["kernel_size"] = 3
+    checkpoints.write_config(run)
     message = r"layer_1/w_variable has shape \[5, 5, 1, 32\] .* builds \[3, 3, 1, 32\]"
     with pytest.raises(cli.UserError, match=message):
         predict.restore(save_dir)
@@ -213,7 +231,9 @@ def test_edited_configuration_is_refused(save_dir: Path) -> None:
         predict.restore(save_dir)
 
 
-def test_a_checkpoint_of_the_article_can_be_restored(tmp_path: Path) -> None:
+def test_a_checkpoint_of_the_article_can_be_restored(
+    trained: tuple[Path, str], tmp_path: Path
+) -> None:
     """Its script builds the variables by hand and saves them with a bare Saver."""
     shapes = {
         "layer_1": [5, 5, 1, 32],
@@ -238,15 +258,16 @@ def test_a_checkpoint_of_the_article_can_be_restored(tmp_path: Path) -> None:
         session.run(tf.global_variables_initializer())
         expected = session.run(x)
         tf.train.Saver().save(session, str(tmp_path / "model.ckpt"), 10000)
-    run = {
-        "network": "cnn",
-        "architecture": model.ARCHITECTURES["cnn"],
-        "constants": {"loss": "cross_entropy"},
-        "resolved": {"bfloat16": False},
-        "best": "model.ckpt-10000",
-        "checkpoints": {"model.ckpt-10000": {}},
-    }
-    checkpoint.write_config(tmp_path, run)
+    run = checkpoints.read_config(trained[0])
+    name = "model.ckpt-10000"
+    run = dataclasses.replace(
+        run,
+        settings=dataclasses.replace(run.settings, save_dir=tmp_path),
+        bfloat16=False,
+        best=name,
+        checkpoints={name: {}},
+    )
+    checkpoints.write_config(run)
     answers = predict.restore(tmp_path).probabilities(images)
     np.testing.assert_allclose(answers, expected, rtol=1e-4, atol=1e-5)
 
@@ -258,7 +279,27 @@ def test_a_grid_marks_wrong_answers() -> None:
     labels = np.arange(13) % 10
     labels[4] = 9
     plots.predictions(figure, images, labels, probabilities)
-    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    titles = [axes.title for axes in figure.axes if axes.get_title()]
     assert len(titles) == 13
-    assert titles[4] == "4 (1.000), is 9"
-    assert titles[3] == "3 (1.000)"
+    assert titles[4].get_text() == "4 (1.000), is 9"
+    assert titles[3].get_text() == "3 (1.000)"
+    colours = [title.get_color() for title in titles]
+    assert colours == ["black"] * 4 + [plots.ORANGE] + ["black"] * 8
+
+
+def test_the_graph_of_prediction_has_no_random_operation(
+    trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs = []
+    original = tf.Session
+
+    def session(*, graph: tf.Graph, config: tf.ConfigProto) -> tf.Session:
+        graphs.append(graph.as_graph_def())
+        return original(graph=graph, config=config)
+
+    monkeypatch.setattr(tf, "Session", session)
+    predict.restore(trained[0])
+    kinds = {node.op for node in graphs[0].node}
+    kinds |= {node.op for f in graphs[0].library.function for node in f.node_def}
+    assert "MatMul" in kinds
+    assert not {kind for kind in kinds if "Random" in kind or "If" in kind}

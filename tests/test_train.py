@@ -2,7 +2,6 @@
 
 import csv
 import functools
-import hashlib
 import json
 import os
 import re
@@ -11,43 +10,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from conftest import ROOT, TEST, TRAIN, write_set
+from helpers import TEST, TRAIN, fingerprint, run_in_process, write_set
 
-import model
 import train
-from common import plots
-from common import settings as flags
+from common.paths import ROOT
 from common.session import cpu_has_bfloat16, tf
-
-SMALL = {"kernel_size": 3, "conv_1_filters": 5, "conv_2_filters": 7, "fc_units": 64}
-
-
-def run_in_process(
-    monkeypatch: pytest.MonkeyPatch,
-    data_dir: Path,
-    save_dir: Path,
-    *flags: str,
-    draw: bool = False,
-    **constants: object,
-) -> Path:
-    """Run train.py's main with flags, edited constants and a small network.
-
-    Its curves, a third of the time, are drawn only where asked for.
-    """
-    if not draw:
-        monkeypatch.setattr(plots, "curves", lambda *_: None)
-        monkeypatch.setattr(plots, "save", lambda *_: None)
-    defaults = {"DATA_DIR": data_dir, "SAVE_DIR": save_dir, "THREADS": 1}
-    defaults |= {"STEPS": 6, "BATCH_SIZE": 26, "VALIDATION_SIZE": 13, "EVAL_STEPS": 1}
-    for name, value in (defaults | constants).items():
-        monkeypatch.setattr(train, name, value)
-    monkeypatch.setitem(model.ARCHITECTURES, "cnn", SMALL)
-    monkeypatch.setattr(sys, "argv", ["train.py", *flags])
-    train.main()
-    return Path(train.SAVE_DIR)
+from common.settings import RULES, CommandLine, Length, read_command_line
+from input_data import NOT_MNIST
 
 
 @pytest.fixture
@@ -56,22 +27,6 @@ def run_train(
 ) -> Callable[..., Path]:
     """Run train.py in this process on the tiny set; gives the folder it wrote."""
     return functools.partial(run_in_process, monkeypatch, tiny_dir, tmp_path / "save")
-
-
-def fingerprint(save_dir: Path) -> dict[str, object]:
-    """Return what tells two runs apart."""
-    config = json.loads((save_dir / "config.json").read_text())
-    reader = tf.train.load_checkpoint(str(save_dir / config["best"]))
-    digest = hashlib.sha256()
-    for name in sorted(reader.get_variable_to_shape_map()):
-        digest.update(reader.get_tensor(name).tobytes())
-    return {
-        "weights": digest.hexdigest(),
-        "history": (save_dir / "history.csv").read_text(),
-        "test accuracy": config["test_accuracy"],
-        "data": config["dataset"],
-        "checkpoints": list(config["checkpoints"]),
-    }
 
 
 # For each constant another value than `run_train` or the file gives it.
@@ -84,8 +39,7 @@ OTHER_VALUES = {
     "OPTIMIZER": "sgd",
     "LOSS": "quadratic",
     "SEED": 2,
-    "STEPS": 5,
-    "EPOCHS": 1.5,
+    "LENGTH": "1.5 epochs",
     "BATCH_SIZE": 25,
     "LEARNING_RATE": 2e-3,
     "SCHEDULE": "constant",
@@ -95,7 +49,7 @@ OTHER_VALUES = {
     "AUGMENT": 0.5,
     "BFLOAT16": "off",
     "THREADS": 2,
-    "EVAL_STEPS": 6,
+    "MIN_EVAL_STEPS": 6,
     "CHECKPOINT_SECONDS": 0,
 }
 
@@ -115,7 +69,7 @@ def test_the_same_constants_give_the_same_run(
 
 
 def test_every_constant_has_another_value_to_try() -> None:
-    assert list(OTHER_VALUES) == list(flags.RULES)
+    assert [name.lower() for name in OTHER_VALUES] == list(RULES)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +104,7 @@ def test_threads_and_save_dir_reach_what_they_name(
 
     monkeypatch.setattr(train, "session_config", session_config)
     for threads in (1, 2, 0):
-        run_train(THREADS=threads, STEPS=1, SAVE_DIR=tmp_path / "elsewhere")
+        run_train(THREADS=threads, LENGTH="1 step", SAVE_DIR=tmp_path / "elsewhere")
     assert asked == [1, 2, len(os.sched_getaffinity(0))]
     assert (tmp_path / "elsewhere" / "config.json").exists()
     assert not (tmp_path / "save").exists()
@@ -160,8 +114,8 @@ def test_a_separable_set_is_learned_completely(
     run_train: Callable[..., Path], capsys: pytest.CaptureFixture
 ) -> None:
     save_dir = run_train(
-        STEPS=150,
-        EVAL_STEPS=30,
+        LENGTH="150 steps",
+        MIN_EVAL_STEPS=30,
         AUGMENT=0,
         LABEL_SMOOTHING=0,
         LEARNING_RATE=3e-3,
@@ -169,7 +123,7 @@ def test_a_separable_set_is_learned_completely(
     )
     out = capsys.readouterr().out.splitlines()
     assert out[-2] == f"test accuracy 1.0000 ({TEST}/{TEST})"
-    assert out[-1] == "next: python predict.py --index 1"
+    assert out[-1] == f"next: python predict.py --index 1 --save_dir {save_dir}"
     # 130 training images are 5 steps an epoch, so a line every 6 epochs.
     assert [line.split()[1] for line in out[:-2]] == [
         f"{epoch}/30" for epoch in (6, 12, 18, 24, 30)
@@ -185,9 +139,8 @@ def test_a_separable_set_is_learned_completely(
     assert float(rows[-1]["training_loss"]) < float(rows[0]["training_loss"])
     assert (save_dir / "curves.png").read_bytes().startswith(b"\x89PNG")
     config = json.loads((save_dir / "config.json").read_text())
-    assert config["validation_accuracy"] == 1
-    assert len(config["dataset"].pop("sha256")) == 64
-    assert config["dataset"] == {
+    assert len(config["data"].pop("sha256")) == 64
+    assert config["data"] == {
         "name": "own",
         "train": TRAIN - 13,
         "validation": 13,
@@ -200,9 +153,7 @@ def test_a_separable_set_is_learned_completely(
     [(2.50627, "2.51"), (5.0, "5"), (200.0, "200"), (999.7, "1000"), (2e4, "20000")],
 )
 def test_numbers_of_epochs_are_short(epochs: float, text: str) -> None:
-    row = {"epoch": epochs, "training_loss": 0.1, "validation_accuracy": None}
-    line = train.report_line(row, epochs, 0, 1.0)
-    assert line == f"epoch {text:>4}/{text}  loss 0.1000  no validation  1.0 s"
+    assert train.epochs_text(epochs) == text
 
 
 def test_no_validation_images_is_a_choice(run_train: Callable[..., Path]) -> None:
@@ -226,7 +177,7 @@ def test_a_run_that_diverges_stops_and_keeps_the_last_good_checkpoint(
     before = {path: path.read_bytes() for path in save_dir.iterdir()}
     message += r" at step \d+: stopped, nothing of that was saved"
     with pytest.raises(train.cli.UserError, match=message):
-        run_train(LEARNING_RATE=learning_rate, STEPS=50, EVAL_STEPS=1000)
+        run_train(LEARNING_RATE=learning_rate, LENGTH="50 steps", MIN_EVAL_STEPS=1000)
     assert {path: path.read_bytes() for path in save_dir.iterdir()} == before
 
 
@@ -237,8 +188,7 @@ BAD_VALUES = {
     "OPTIMIZER": "lion",
     "LOSS": "hinge",
     "SEED": 2**31,
-    "STEPS": 0,
-    "EPOCHS": -2,
+    "LENGTH": "-2 epochs",
     "BATCH_SIZE": 2.5,
     "LEARNING_RATE": 0,
     "SCHEDULE": "linear",
@@ -248,8 +198,31 @@ BAD_VALUES = {
     "AUGMENT": "much",
     "BFLOAT16": True,
     "THREADS": -1,
-    "EVAL_STEPS": 0,
+    "MIN_EVAL_STEPS": 0,
     "CHECKPOINT_SECONDS": -1,
+}
+
+
+# What the messages say is accepted, written out by hand.
+ACCEPTED = {
+    "DATASET": "auto, mnist, digits",
+    "VALIDATION_SIZE": "a whole number of images, 0 or more",
+    "NETWORK": "cnn, mlp_512, mlp_1024_512_256, mlp_128, sigmoid_30",
+    "OPTIMIZER": "adam, rmsprop, sgd",
+    "LOSS": "cross_entropy, quadratic",
+    "SEED": "a whole number from 0 to 2147483647",
+    "LENGTH": 'a length such as "2750 steps" or "5 epochs"',
+    "BATCH_SIZE": "a whole number of images, 1 or more",
+    "LEARNING_RATE": "a number above 0",
+    "SCHEDULE": "cosine, constant",
+    "WARMUP": "a share from 0 to 1",
+    "KEEP_PROB": "a share above 0, up to 1",
+    "LABEL_SMOOTHING": "a share from 0 to below 1",
+    "AUGMENT": "a number from 0 to 5",
+    "BFLOAT16": "auto, on, off",
+    "THREADS": "a whole number from 0 to 1024",
+    "MIN_EVAL_STEPS": "a whole number of steps, 1 or more",
+    "CHECKPOINT_SECONDS": "a number of seconds, 0 or more",
 }
 
 
@@ -261,11 +234,11 @@ def test_bad_values_are_named_in_one_line(
     run_train: Callable[..., Path],
 ) -> None:
     value = BAD_VALUES[name]
-    message = f"{name} is {value}; it must be {flags.RULES[name][2]}"
+    message = f"{name} is {value}; it must be {ACCEPTED[name]}"
     with pytest.raises(train.cli.UserError, match=re.escape(message)):
         run_train(**{name: value})
     monkeypatch.undo()
-    monkeypatch.setattr(sys, "argv", ["train.py", f"--{name.lower()}", str(value)])
+    monkeypatch.setattr(sys, "argv", ["train.py", f"--{name.lower()}={value}"])
     with pytest.raises(SystemExit) as status:
         train.main()
     assert status.value.code == 2
@@ -283,24 +256,37 @@ def test_sizes_are_checked_against_the_data(run_train: Callable[..., Path]) -> N
         run_train(VALIDATION_SIZE=144)
 
 
-def read_settings() -> SimpleNamespace:
-    """Return what train.py reads of its constants and flags."""
-    return flags.read_settings(vars(train), train.RECIPES, "")
+def read(*flags: str) -> CommandLine:
+    """Return what train.py reads of its constants and these flags."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["train.py", *flags])
+        return read_command_line(vars(train), train.RECIPES, "what it does")
 
 
-def test_a_length_flag_replaces_the_other_constant(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    monkeypatch.setattr(train, "EPOCHS", 3.0)
-    monkeypatch.setattr(sys, "argv", ["train.py", "--steps", "7"])
-    assert flags.resolve(read_settings(), 1000)["steps"] == 7
-    monkeypatch.setattr(sys, "argv", ["train.py", "--epochs", "1.5"])
-    # 15.015 batches of 100.
-    assert flags.resolve(read_settings(), 1001)["steps"] == 16
-    monkeypatch.setattr(sys, "argv", ["train.py", "--epochs", "1", "--steps", "7"])
+def test_a_length_is_steps_or_epochs(capsys: pytest.CaptureFixture) -> None:
+    for flags, length in (
+        (["--steps", "7"], Length(7, "steps")),
+        (["--epochs", "1.5"], Length(1.5, "epochs")),
+        (["--length", "1 epoch"], Length(1, "epochs")),
+        ([], Length(2750, "steps")),
+    ):
+        settings = read(*flags).settings
+        assert settings.length == length
+        assert Length.parse(str(settings.length)) == length
+    assert Length(7, "steps").steps(1001, 100) == 7
+    assert Length(1.5, "epochs").steps(1001, 100) == 16  # 15.015 batches
     with pytest.raises(SystemExit):
-        read_settings()
+        read("--epochs", "1", "--steps", "7")
     assert "not allowed with argument --epochs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text", ["", "5", "0 steps", "2.5 steps", "0 epochs", "nan epochs", "5 epochs 3"]
+)
+def test_what_is_no_length_is_refused(text: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        read("--length", text)
+    assert f"LENGTH is {text}; it must be a length such as" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", train.RECIPES)
@@ -308,32 +294,33 @@ def test_a_recipe_replaces_constants_and_a_flag_replaces_it(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train, "KEEP_PROB", 0.7)
-    monkeypatch.setattr(train, "EPOCHS", 3.0)
-    argv = ["train.py", "--recipe", name]
-    monkeypatch.setattr(sys, "argv", argv)
-    settings = read_settings()
-    for key, value in train.RECIPES[name].items():
+    monkeypatch.setattr(train, "LENGTH", "3 epochs")
+    expected = {"LENGTH": "3 epochs", "KEEP_PROB": 0.7} | train.RECIPES[name]
+    expected["LENGTH"] = Length.parse(expected["LENGTH"])
+    settings = read("--recipe", name).settings
+    for key, value in expected.items():
         assert getattr(settings, key.lower()) == value, key
-    assert settings.keep_prob == train.RECIPES[name].get("KEEP_PROB", 0.7)
-    argv += ["--batch_size", "33", "--steps", "7"]
-    settings = read_settings()
-    assert (settings.batch_size, settings.steps, settings.epochs) == (33, 7, 0)
+    settings = read("--recipe", name, "--batch_size", "33", "--steps", "7").settings
+    assert (settings.batch_size, settings.length) == (33, Length(7, "steps"))
 
 
-def test_imports_are_silent_and_write_nothing(tmp_path: Path) -> None:
-    code = "import sys, input_data, common.plots\n"
-    code += "assert 'tensorflow' not in sys.modules\n"
-    code += "import train, predict, model, saving.resume, handwriting.pictures"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == done.stderr == ""
-    assert list(tmp_path.iterdir()) == []
+def test_help_names_every_flag(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as status:
+        read("--help")
+    assert status.value.code == 0
+    printed = capsys.readouterr().out
+    flags = {*RULES, "steps", "epochs", "recipe", "resume", "overwrite"}
+    assert {flag for flag in flags if f"--{flag} " not in printed} == set()
+    assert "(now 0.001)" in printed
+
+
+def test_a_flags_path_starts_where_the_user_is_and_a_constants_at_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = read("--save_dir", "runs/../a").settings
+    assert settings.save_dir == tmp_path / "a"
+    assert settings.data_dir == ROOT / "data"
 
 
 def test_constants_edited_in_a_copy_from_another_folder(tmp_path: Path) -> None:
@@ -345,8 +332,9 @@ def test_constants_edited_in_a_copy_from_another_folder(tmp_path: Path) -> None:
         shutil.copytree(ROOT / room, project / room)
     write_set(project / "data")
     text = (project / "train.py").read_text()
-    for name, value in (("STEPS", 3), ("BATCH_SIZE", 50), ("VALIDATION_SIZE", 13)):
-        text = re.sub(rf"(?m)^{name} = \S+", f"{name} = {value}", text)
+    edits = {"LENGTH": '"3 steps"', "BATCH_SIZE": "50", "VALIDATION_SIZE": "13"}
+    for name, value in edits.items():
+        text = re.sub(rf"(?m)^{name} = .*", f"{name} = {value}", text)
     (project / "train.py").write_text(text)
     done = subprocess.run(
         [sys.executable, project / "train.py"],
@@ -357,10 +345,11 @@ def test_constants_edited_in_a_copy_from_another_folder(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "next: python predict.py --index 1"
-    assert all("not MNIST" in line for line in done.stderr.splitlines())
-    constants = json.loads((project / "save_model" / "config.json").read_text())
-    assert constants["constants"]["data_dir"] == "data"
-    assert constants["constants"]["steps"] == 3
+    told = [line.partition(": not MNIST")[0] for line in done.stderr.splitlines()]
+    assert told == [f"data: {project / 'data'}", NOT_MNIST["own"]]
+    config = json.loads((project / "save_model" / "config.json").read_text())
+    assert config["settings"]["data_dir"] == "data"
+    assert config["settings"]["length"] == "3 steps"
 
 
 def test_real_mnist_is_learned_in_a_few_steps(
@@ -369,10 +358,10 @@ def test_real_mnist_is_learned_in_a_few_steps(
     run_train(
         DATA_DIR=mnist_dir,
         VALIDATION_SIZE=59000,
-        STEPS=100,
+        LENGTH="100 steps",
         BATCH_SIZE=50,
         LEARNING_RATE=3e-3,
-        EVAL_STEPS=100,
+        MIN_EVAL_STEPS=100,
     )
     accuracy = float(re.search(r"test accuracy (\S+)", capsys.readouterr().out)[1])
     # 1,000 training images and a small network; chance is 0.1.

@@ -17,21 +17,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, write_set
+from helpers import write_set
 
 import input_data
 import predict
 import train
 from common import cli
+from common.paths import ROOT
 from common.session import tf
-from saving import checkpoints as checkpoint
+from saving import checkpoints
 
 STEPS = 300  # with evaluations every 60, and checkpoints between them
 FLAGS = (
     f"--steps={STEPS}",
     "--batch_size=13",
     "--validation_size=13",
-    "--eval_steps=60",
+    "--min_eval_steps=60",
 )
 OFTEN = "--checkpoint_seconds=0.3"
 TOLD_BEFORE = (
@@ -53,11 +54,11 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
 
 def outcome(save_dir: Path) -> dict[str, object]:
     """Return every byte that an interrupted run must have as an uninterrupted one."""
-    config = checkpoint.read_config(save_dir)
-    assert config["finished"]
+    run = checkpoints.read_config(save_dir)
+    assert run.finished
     found: dict[str, object] = {"history": (save_dir / "history.csv").read_bytes()}
-    found["test accuracy"] = config["test_accuracy"]
-    for name in (checkpoint.last(config), config["best"]):
+    found["test accuracy"] = run.test_accuracy
+    for name in (run.newest_checkpoint, run.best):
         reader = tf.train.load_checkpoint(str(save_dir / name))
         for variable in reader.get_variable_to_shape_map():
             found[f"{name} {variable}"] = reader.get_tensor(variable).tobytes()
@@ -97,7 +98,7 @@ def wait_for_step(process: subprocess.Popen, save_dir: Path, step: int) -> None:
     while process.poll() is None:
         time.sleep(0.01)
         with contextlib.suppress(cli.UserError):
-            if checkpoint.read_config(save_dir)["step"] >= step:
+            if checkpoints.read_config(save_dir).step >= step:
                 return
 
 
@@ -123,14 +124,13 @@ def stop_and_resume(
     if process.returncode == 0:
         phase = "over"
     elif (save_dir / "config.json").exists():
-        config = checkpoint.read_config(save_dir)
-        step = config["step"]
+        step = checkpoints.read_config(save_dir).step
         phase = "finishing" if step == STEPS else "training" if step else "first steps"
     if process.returncode != 0 and signum != signal.SIGKILL:
         assert process.returncode in (128 + signum, -signum)
         if phase == "training":
             assert re.search(
-                rf"stopped by SIG\w+ at step \d+ of {STEPS}, saved; go on", error
+                rf"stopped by SIG\w+ at step \d+ of {STEPS}, saved; resume", error
             )
     done = go_on(reference.data_dir, save_dir)
     assert done.returncode == 0, done.stderr
@@ -168,7 +168,7 @@ def test_a_run_killed_three_times_is_resumed_to_the_same_bytes(
         wait_for_step(process, save_dir, step)
         process.kill()
         assert process.wait() == -signal.SIGKILL
-        assert checkpoint.read_config(save_dir)["step"] < STEPS
+        assert checkpoints.read_config(save_dir).step < STEPS
     done = go_on(reference.data_dir, save_dir)
     assert done.returncode == 0, done.stderr
     assert outcome(save_dir) == reference.outcome
@@ -305,14 +305,12 @@ def resume_after_damage(
             argv = command(reference.data_dir, save_dir, "--resume")[1:]
             status, _ = in_process(train.main, monkeypatch, capsys, *argv)
             if status == 0:
-                config = checkpoint.read_config(save_dir)
-                reader = tf.train.load_checkpoint(
-                    str(save_dir / checkpoint.last(config))
-                )
+                name = checkpoints.read_config(save_dir).newest_checkpoint
+                reader = tf.train.load_checkpoint(str(save_dir / name))
                 for variable in reader.get_variable_to_shape_map():
                     found = reader.get_tensor(variable).tobytes()
-                    key = f"{checkpoint.PREFIX}-{STEPS} {variable}"
-                    assert found == reference.outcome[key], f"{name} {kind}"
+                    key = f"{checkpoints.PREFIX}-{STEPS} {variable}"
+                    assert found == reference.outcome[key], f"{victim.name} {kind}"
             tally[kind, "same bytes" if status == 0 else "refused"] += 1
             shutil.rmtree(save_dir)
     return tally
@@ -381,8 +379,8 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_saved(
         run("mount", "-o", "remount,size=60m", str(disk))  # one checkpoint is 39 MB
         done = run(*command(reference.data_dir, disk))
         assert_one_line(done, r"No space left on device.*stopped at step \d+")
-        config = checkpoint.read_config(disk)
-        checkpoint.verify(disk, config, checkpoint.last(config))
+        saved = checkpoints.read_config(disk)
+        checkpoints.verify(saved, saved.newest_checkpoint)
         run("mount", "-o", "remount,size=400m", str(disk))
         done = run(*command(reference.data_dir, disk, "--resume"))
         assert done.returncode == 0, done.stderr

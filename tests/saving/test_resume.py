@@ -1,19 +1,23 @@
 """Resuming, replacing and refusing: train.py over what a folder already holds."""
 
+import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
-from conftest import write_set
-from test_train import SMALL, fingerprint, run_in_process
+from helpers import SMALL, fingerprint, run_in_process, write_set
 
+import augment
 import input_data
 import mnist_files
 import model
@@ -21,7 +25,14 @@ import predict
 import train
 from common import cli
 from common.session import tf
-from saving import checkpoints as checkpoint
+from saving import checkpoints
+from saving.run import Evaluation, Run, append_history
+
+
+def evaluation(step: int, validation_accuracy: float) -> Evaluation:
+    """Return a row of the history in which only two values matter."""
+    return Evaluation(step, 0.0, 0.1, 0.0, 0.0, 0.0, validation_accuracy)
+
 
 IMAGES = np.random.default_rng(0).random((7, 784), dtype=np.float32)
 
@@ -50,8 +61,8 @@ def run_train(
 
         with pytest.MonkeyPatch.context() as inner:
             inner.setattr(input_data.DataSet, "batch", batch)
-            constants = {"STEPS": 12, "SAVE_DIR": tmp_path / "save"} | constants
-            save_dir = constants.pop("SAVE_DIR")
+            save_dir = constants.pop("SAVE_DIR", tmp_path / "save")
+            constants = {"LENGTH": "12 steps"} | constants
             return run_in_process(inner, tiny_dir, save_dir, *flags, **constants)
 
     return run
@@ -78,14 +89,34 @@ def test_a_stopped_run_resumes_to_the_same_bytes(
     capsys.readouterr()
     assert_stops(lambda: run_train(stop_at=stop_at, signum=signum), 128 + signum)
     out, error = capsys.readouterr()
-    assert f"at step {stop_at} of 12, saved; go on with: python train.py --res" in error
+    message = f"at step {stop_at} of 12, saved; resume with: python train.py --resume"
+    assert message in error
     assert "test accuracy" not in out
     run_train("--resume")
-    assert f"going on from step {stop_at} of 12" in capsys.readouterr().out
+    assert f"resuming from step {stop_at} of 12" in capsys.readouterr().out
     resumed = fingerprint(tmp_path / "save")
     resumed.pop("checkpoints")
     assert resumed.items() <= fingerprint(whole).items()
-    assert checkpoint.read_config(tmp_path / "save")["finished"]
+    assert checkpoints.read_config(tmp_path / "save").finished
+
+
+def test_a_second_ctrl_c_acts_at_once(
+    run_train: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = cli.noted_signals
+
+    @contextlib.contextmanager
+    def one_noted() -> Iterator[list[int]]:
+        with original() as noted:
+            os.kill(os.getpid(), signal.SIGINT)  # the first one
+            assert noted == [signal.SIGINT]
+            noted.clear()  # so that it does not stop the run before the second
+            yield noted
+
+    monkeypatch.setattr(cli, "noted_signals", one_noted)
+    with pytest.raises(KeyboardInterrupt):
+        run_train(stop_at=3, signum=signal.SIGINT)
+    assert checkpoints.read_config(tmp_path / "save").step == 0
 
 
 @pytest.mark.parametrize("network", model.NETWORKS)
@@ -98,7 +129,7 @@ def test_every_network_is_resumed_to_the_same_bytes_and_predicts(
     save_dir = run_train("--resume", **constants)
     assert fingerprint(save_dir)["weights"] == whole["weights"]
     restored = predict.restore(save_dir)
-    assert restored.config["network"] == network
+    assert restored.run.settings.network == network
     np.testing.assert_allclose(restored.probabilities(IMAGES).sum(1), 1, rtol=1e-5)
 
 
@@ -107,16 +138,16 @@ def test_a_resumed_run_may_get_longer_and_not_shorter(
 ) -> None:
     save_dir = run_train()
     run_train("--resume")
-    assert "going on" not in capsys.readouterr().out
+    assert "resuming" not in capsys.readouterr().out
     run_train("--resume", "--steps=17")
-    config = checkpoint.read_config(save_dir)
-    assert config["step"] == config["resolved"]["steps"] == 17
-    assert [row["step"] for row in config["history"]] == [5, 10, 12, 15, 17]
-    with pytest.raises(cli.UserError, match="STEPS is 16, but"):
+    run = checkpoints.read_config(save_dir)
+    assert run.step == run.total_steps == 17
+    assert [row.step for row in run.history] == [5, 10, 12, 15, 17]
+    with pytest.raises(cli.UserError, match=r"LENGTH is 16 steps: .* with 17; "):
         run_train("--resume", "--steps=16")
     assert_stops(lambda: run_train("--resume", "--epochs=4", stop_at=19), 143)
     run_train("--resume")
-    assert checkpoint.read_config(save_dir)["step"] == 20
+    assert checkpoints.read_config(save_dir).step == 20
 
 
 def test_a_resumed_run_keeps_its_constants(
@@ -128,7 +159,7 @@ def test_a_resumed_run_keeps_its_constants(
     with pytest.raises(cli.UserError, match=r"SEED is 9, but the run was .* with 1: "):
         run_train("--resume", SEED=9)
     save_dir = run_train("--resume", CHECKPOINT_SECONDS=3)  # this one may change
-    assert checkpoint.read_config(save_dir)["constants"]["keep_prob"] == 0.7
+    assert checkpoints.read_config(save_dir).settings.keep_prob == 0.7
 
 
 def test_a_resumed_run_needs_its_data_wherever_they_are(
@@ -136,25 +167,24 @@ def test_a_resumed_run_needs_its_data_wherever_they_are(
 ) -> None:
     assert_stops(lambda: run_train(stop_at=3), 143)
     other = write_set(tmp_path / "other", seed=1)
-    with pytest.raises(cli.UserError, match="a resumed run needs the same"):
+    with pytest.raises(cli.UserError, match="the data differ from those this run"):
         run_train("--resume", f"--data_dir={other}")
     moved = Path(shutil.copytree(tiny_dir, tmp_path / "moved"))
     save_dir = run_train("--resume", f"--data_dir={moved}")
-    found = checkpoint.read_config(save_dir)["constants"]["data_dir"]
-    assert (input_data.ROOT / found).resolve() == moved.resolve()
+    assert checkpoints.read_config(save_dir).settings.data_dir == moved
 
 
 def test_a_run_on_the_embedded_digits_stays_with_them(
     run_train: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mnist_files, "MIRRORS", ())
-    constants = {"STEPS": 6, "VALIDATION_SIZE": 13}
+    constants = {"LENGTH": "6 steps", "VALIDATION_SIZE": 13}
     assert_stops(
         lambda: run_train(f"--data_dir={tmp_path / 'new'}", stop_at=3, **constants), 143
     )
     write_set(tmp_path / "new")  # from now on "auto" is another set
     save_dir = run_train("--resume", **constants)
-    assert checkpoint.read_config(save_dir)["dataset"]["name"] == "digits"
+    assert checkpoints.read_config(save_dir).data.name == "digits"
 
 
 def test_an_interrupted_run_is_not_replaced_unasked(
@@ -162,14 +192,14 @@ def test_an_interrupted_run_is_not_replaced_unasked(
 ) -> None:
     assert_stops(lambda: run_train(stop_at=3), 143)
     message = (
-        "interrupted at step 3 of 12: go on with --resume, replace it with "
+        "interrupted at step 3 of 12: resume it with --resume, replace it with "
         "--overwrite, or name another folder with --save_dir"
     )
     with pytest.raises(cli.UserError, match=message):
         run_train()
-    assert checkpoint.read_config(tmp_path / "save")["step"] == 3
+    assert checkpoints.read_config(tmp_path / "save").step == 3
     run_train("--overwrite", stop_at=None)
-    assert checkpoint.read_config(tmp_path / "save")["finished"]
+    assert checkpoints.read_config(tmp_path / "save").finished
 
 
 def test_a_folder_with_a_space_is_quoted_in_what_to_run_next(
@@ -202,23 +232,24 @@ def test_a_finished_run_answers_until_its_successor_has_a_checkpoint(
     save_dir = run_train()
     before = predict.restore(save_dir).probabilities(IMAGES)
     answers = []
-    original_save, original_config = checkpoint.save, checkpoint.write_config
+    original_save, original_config = checkpoints.save, checkpoints.write_config
 
     def answer(*_: object) -> None:
         answers.append(predict.restore(save_dir).probabilities(IMAGES))
 
-    def save(*arguments: object) -> None:
+    def save(*arguments: object) -> Run:
         answer()
-        original_save(*arguments)
+        saved = original_save(*arguments)
         answer()
+        return saved
 
     def write_config(*arguments: object) -> None:
         answer()  # the new checkpoint is there, under a name that the old one had
         original_config(*arguments)
 
-    monkeypatch.setattr(checkpoint, "save", save)
-    monkeypatch.setattr(checkpoint, "write_config", write_config)
-    run_train(SEED=5, EVAL_STEPS=12)
+    monkeypatch.setattr(checkpoints, "save", save)
+    monkeypatch.setattr(checkpoints, "write_config", write_config)
+    run_train(SEED=5, MIN_EVAL_STEPS=12)
     same = [bool((answer == before).all()) for answer in answers]
     # Before the save, before and after the old one was renamed; then the new one.
     assert same == [True, True, True, False, False]
@@ -252,10 +283,10 @@ def test_a_full_disk_leaves_the_run_that_was_to_be_replaced(
         with pytest.raises(cli.UserError, match=r"No space left .* is as it was"):
             run_train("--overwrite", SEED=5)
     assert (predict.restore(save_dir).probabilities(IMAGES) == before).all()
-    run = checkpoint.read_config(save_dir)
-    assert len(run["checkpoints"]) == 3
-    for name in run["checkpoints"]:  # not only the one that answers
-        checkpoint.verify(save_dir, run, name)
+    run = checkpoints.read_config(save_dir)
+    assert len(run.checkpoints) == 3
+    for name in run.checkpoints:  # not only the one that answers
+        checkpoints.verify(run, name)
     run_train("--resume")
     assert fingerprint(save_dir)["weights"] == whole["weights"]
     assert fingerprint(save_dir)["history"] == whole["history"]
@@ -265,42 +296,56 @@ def test_what_is_best_on_validation_is_tested(
     run_train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accuracies = {5: 0.5, 10: 0.9, 12: 0.1}
-    original, restored = checkpoint.restore, []
+    original, restored = checkpoints.restore, []
 
-    def restore(*arguments: object) -> None:
-        restored.append(arguments[3])
-        original(*arguments)
+    def restore(session: tf.Session, run: Run, name: str, *others: object) -> None:
+        restored.append(name)
+        original(session, run, name, *others)
 
-    def report(*arguments: object) -> checkpoint.Row:
-        return {"step": arguments[3], "validation_accuracy": accuracies[arguments[3]]}
+    def evaluate(_: tf.Session, __: train.Graph, run: Run, *___: object) -> Evaluation:
+        return evaluation(run.step, accuracies[run.step])
 
-    row = dict.fromkeys(("epoch", "training_loss"), 0.0)
-    monkeypatch.setattr(train, "report", lambda *a: report(*a) | row)
-    monkeypatch.setattr(checkpoint, "restore", restore)
+    monkeypatch.setattr(train, "evaluate", evaluate)
+    monkeypatch.setattr(checkpoints, "restore", restore)
     save_dir = run_train()
     assert restored == ["model.ckpt-10"]
-    assert checkpoint.read_config(save_dir)["best"] == "model.ckpt-10"
+    assert checkpoints.read_config(save_dir).best == "model.ckpt-10"
 
 
-def test_of_equal_accuracies_the_later_checkpoint_is_the_better() -> None:
-    run = {"history": [], "best": None, "validation_accuracy": None}
+def test_of_equal_accuracies_the_later_checkpoint_is_the_better(
+    run_train: Callable[..., Path],
+) -> None:
+    run = checkpoints.read_config(run_train(LENGTH="1 step"))
+    run = replace(run, history=(), best=None)
     for step, accuracy in ((1, 0.8), (2, 0.9), (3, 0.9), (4, 0.7)):
-        row = {"step": step, "validation_accuracy": accuracy}
-        checkpoint.add(run, row, checkpoint.name_of(step))
-    assert run["best"] == "model.ckpt-3"
+        name = checkpoints.checkpoint_name(step)
+        run = append_history(run, evaluation(step, accuracy), name)
+    assert run.best == "model.ckpt-3"
+    assert run.validation_accuracy == 0.9
 
 
 def test_three_checkpoints_and_the_best_are_kept(
     run_train: Callable[..., Path],
 ) -> None:
-    save_dir = run_train(STEPS=30, CHECKPOINT_SECONDS=0, LEARNING_RATE=0.3)
-    config = checkpoint.read_config(save_dir)
-    names = {f"model.ckpt-{step}" for step in (28, 29, 30)} | {config["best"]}
-    assert set(config["checkpoints"]) == names
+    save_dir = run_train(LENGTH="30 steps", CHECKPOINT_SECONDS=0, LEARNING_RATE=0.3)
+    run = checkpoints.read_config(save_dir)
+    names = {f"model.ckpt-{step}" for step in (28, 29, 30)} | {run.best}
+    assert set(run.checkpoints) == names
     assert {path.stem for path in save_dir.glob("*.index")} == names
-    best = max(row["validation_accuracy"] for row in config["history"])
-    assert config["validation_accuracy"] == best
+    best = max(row.validation_accuracy for row in run.history)
+    assert run.validation_accuracy == best
     assert tf.train.latest_checkpoint(str(save_dir)) == str(save_dir / "model.ckpt-30")
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_fewer_checkpoints_can_be_kept(
+    kept: int, run_train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "KEPT", kept)
+    run = checkpoints.read_config(run_train(LENGTH="12 steps", CHECKPOINT_SECONDS=0))
+    newest = [f"model.ckpt-{step}" for step in range(13 - kept, 13)]
+    assert list(run.checkpoints)[-kept:] == newest
+    assert run.checkpoints.keys() <= {run.best, *newest}
 
 
 def test_a_damaged_checkpoint_is_told_and_the_one_before_taken(
@@ -316,7 +361,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_taken(
     run_train("--resume")
     error = capsys.readouterr().err
     assert f"{data} is damaged or of another run" in error
-    assert "going on from step 10, model.ckpt-10" in error
+    assert "resuming from step 10, model.ckpt-10" in error
     resumed = fingerprint(tmp_path / "save")
     assert resumed["weights"] == whole["weights"]
     assert resumed["history"] == whole["history"]
@@ -325,17 +370,17 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_taken(
 def test_a_lost_best_checkpoint_is_told(
     run_train: Callable[..., Path], capsys: pytest.CaptureFixture
 ) -> None:
-    save_dir = run_train(STEPS=15, LEARNING_RATE=0.3)
-    run = checkpoint.read_config(save_dir)
-    best = run["best"] = "model.ckpt-5"
-    checkpoint.write_config(save_dir, run)
+    save_dir = run_train(LENGTH="15 steps", LEARNING_RATE=0.3)
+    best = "model.ckpt-5"
+    run = replace(checkpoints.read_config(save_dir), best=best)
+    checkpoints.write_config(run)
     (save_dir / f"{best}.index").unlink()
     capsys.readouterr()
-    run_train("--resume", STEPS=15, LEARNING_RATE=0.3)
+    run_train("--resume", LENGTH="15 steps", LEARNING_RATE=0.3)
     error = capsys.readouterr().err
     assert f"the best checkpoint until then, {best}, is lost" in error
-    others = run["checkpoints"].keys() - {best}
-    assert checkpoint.read_config(save_dir)["best"] in others
+    others = run.checkpoints.keys() - {best}
+    assert checkpoints.read_config(save_dir).best in others
 
 
 def test_a_missing_checkpoint_is_written_again(
@@ -346,19 +391,19 @@ def test_a_missing_checkpoint_is_written_again(
     (tmp_path / "save" / "model.ckpt-11.index").unlink()
     save_dir = run_train("--resume", CHECKPOINT_SECONDS=0)
     assert fingerprint(save_dir)["weights"] == whole["weights"]
-    assert list(checkpoint.read_config(save_dir)["checkpoints"])[-2:] == [
+    assert list(checkpoints.read_config(save_dir).checkpoints)[-2:] == [
         "model.ckpt-11",
         "model.ckpt-12",
     ]
 
 
-def test_no_whole_checkpoint_is_refused(
+def test_no_intact_checkpoint_is_refused(
     run_train: Callable[..., Path], tmp_path: Path
 ) -> None:
     assert_stops(lambda: run_train(stop_at=3), 143)
     for path in (tmp_path / "save").glob("*.index"):
         path.unlink()
-    with pytest.raises(cli.UserError, match=r"no checkpoint in .* is whole"):
+    with pytest.raises(cli.UserError, match=r"no checkpoint in .* is intact"):
         run_train("--resume")
     with pytest.raises(cli.UserError, match=r"model.ckpt-3.index is missing"):
         predict.restore(tmp_path / "save")
@@ -396,26 +441,27 @@ def test_leftovers_of_killed_runs_are_cleaned(
 def test_predict_before_the_first_checkpoint_says_so(
     run_train: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint, "save", lambda *_: sys.exit("killed"))
+    monkeypatch.setattr(checkpoints, "save", lambda *_: sys.exit("killed"))
     with pytest.raises(SystemExit):
         run_train()
     with pytest.raises(cli.UserError, match="has not reached its first checkpoint"):
         predict.restore(tmp_path / "save")
     monkeypatch.undo()
     run_train()  # nothing would be lost: nothing is asked
-    assert json.loads((tmp_path / "save" / "config.json").read_text())["finished"]
+    assert checkpoints.read_config(tmp_path / "save").finished
 
 
 def test_a_second_process_is_told_the_first_ones_number(
-    run_train: Callable[..., Path], tmp_path: Path
+    run_script: Callable[..., CompletedProcess], tiny_dir: Path, tmp_path: Path
 ) -> None:
-    with checkpoint.lock(tmp_path / "save"):
-        pass  # a lock let go holds nothing
-    with (
-        checkpoint.lock(tmp_path / "save"),
-        pytest.raises(cli.UserError, match=f"process {os.getpid()} is training in"),
-    ):
-        run_train()
+    folders = (f"--data_dir={tiny_dir}", f"--save_dir={tmp_path / 'save'}")
+    with checkpoints.lock(tmp_path / "save"):
+        done = run_script("train.py", *folders)
+    assert done.returncode == 1
+    assert f"train.py: process {os.getpid()} is training in" in done.stderr
+    assert done.stderr.count("\n") == 1
+    flags = ("--steps=1", "--validation_size=13", "--batch_size=13")
+    assert run_script("train.py", *folders, *flags).returncode == 0
 
 
 def test_a_file_where_the_folder_should_be_is_named(
@@ -431,8 +477,8 @@ def test_edited_constants_of_the_model_are_refused_on_resume(
     run_train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert_stops(lambda: run_train(stop_at=3), 143)
-    monkeypatch.setitem(model.AFFINE, "shear", 0.2)
-    with pytest.raises(cli.UserError, match=r"affine in model.py is .*0.2.* .*0.1"):
+    monkeypatch.setitem(augment.AFFINE, "shear", 0.2)
+    with pytest.raises(cli.UserError, match=r"affine in augment.py is .*0.2.* .*0.1"):
         run_train("--resume")
     monkeypatch.undo()
     monkeypatch.setitem(SMALL, "fc_units", 65)
@@ -450,3 +496,75 @@ def test_edited_code_of_the_model_is_refused_on_resume(
     )
     with pytest.raises(cli.UserError, match="is of another network"):
         run_train("--resume")
+
+
+# ------------------------------------------------------------------------- formats
+
+
+def rewrite_config(save_dir: Path, change: Callable[[dict], dict]) -> None:
+    """Change what config.json holds, and sign it as train.py does."""
+    path = save_dir / "config.json"
+    values = json.loads(path.read_text())
+    del values["sha256"]
+    values = change(values)
+    signature = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps({"sha256": signature} | values))
+
+
+def as_format_1(values: dict) -> dict:
+    """Return what config.json held before it had a format number."""
+    settings = {**values["settings"], "save_dir": "save_model"}
+    constants = settings | values["overridden"]
+    for each in (settings, constants):
+        each["eval_steps"] = each.pop("min_eval_steps")
+        count, unit = each.pop("length").split()
+        each["steps"] = int(count) if unit == "steps" else 2750
+        each["epochs"] = float(count) if unit == "epochs" else 0.0
+    kept = ("architecture", "affine", "versions", "step", "history")
+    kept += ("checkpoints", "best", "test_accuracy")
+    return {key: values[key] for key in kept} | {
+        "network": settings["network"],
+        "constants": settings,
+        "file": constants,
+        "resolved": {"steps": 12, "threads": 1, "bfloat16": values["bfloat16"]},
+        "dataset": values["data"],
+        "finished": values["test_accuracy"] is not None,
+        "validation_accuracy": None,
+    }
+
+
+@pytest.mark.parametrize("length", ["--steps=12", "--epochs=2.4"])
+def test_a_folder_of_format_1_predicts_and_is_resumed_to_the_same_bytes(
+    length: str, run_train: Callable[..., Path], tmp_path: Path
+) -> None:
+    flags = (length, "--keep_prob=0.7")
+    whole = run_train(*flags, SAVE_DIR=tmp_path / "whole")
+    assert_stops(lambda: run_train(*flags, stop_at=7), 143)
+    save_dir = tmp_path / "save"
+    before = predict.restore(save_dir).probabilities(IMAGES)
+    rewrite_config(save_dir, as_format_1)
+    assert (predict.restore(save_dir).probabilities(IMAGES) == before).all()
+    with pytest.raises(cli.UserError, match=r"KEEP_PROB is 0.6, but .* with 0.7: "):
+        run_train("--resume", "--keep_prob=0.6")
+    run_train("--resume")
+    assert fingerprint(save_dir)["weights"] == fingerprint(whole)["weights"]
+    assert fingerprint(save_dir)["history"] == fingerprint(whole)["history"]
+
+
+def test_a_finished_run_of_format_1_stays_finished(
+    run_train: Callable[..., Path], capsys: pytest.CaptureFixture
+) -> None:
+    save_dir = run_train()
+    printed = capsys.readouterr().out
+    rewrite_config(save_dir, as_format_1)
+    run_train("--resume")
+    assert capsys.readouterr().out == "\n".join(printed.splitlines()[-2:]) + "\n"
+
+
+def test_an_unknown_format_is_named(run_train: Callable[..., Path]) -> None:
+    save_dir = run_train(LENGTH="1 step")
+    rewrite_config(save_dir, lambda values: values | {"format": 99})
+    message = "has format 99; formats 1 to 2 are read"
+    for refused in (lambda: predict.restore(save_dir), lambda: run_train("--resume")):
+        with pytest.raises(cli.UserError, match=message):
+            refused()

@@ -1,0 +1,243 @@
+"""Read the digits in pictures with a network, print them and draw them.
+
+From a script of your own:
+
+    lines = read(pictures.open_picture("photo.png"), network)
+"""
+
+import json
+import os
+import textwrap
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from common import cli, plots
+from handwriting import find_digits, pictures
+
+# Probability below which an answer is marked "?". Label smoothing keeps even the most
+# certain answers at 0.96.
+UNSURE = 0.6
+
+# The figure of what was read: the page, and below it the images that the network saw.
+WIDTH = 8.0  # inches
+PAGE_HEIGHT = (2.0, 8.0)  # inches, least and greatest
+PAGE_SIDE = 1500  # pixels of the page's longer side, at most
+TITLE_WIDTH = 80  # characters in a line
+TITLE_FONT = 11  # points
+ANSWER_FONT = 8  # points, of the answers on the page
+CROWDED = 20  # digits on a page, from which on answers are written smaller
+CROWDED_FONT = 6  # points
+BOX_LINE = 1.2  # points
+LABEL_MARGIN = 0.8  # points around an answer
+THUMBNAILS = 100  # images below the page, at most; the first ones are shown
+THUMBNAIL_HEIGHT = 1.1  # inches, with the title
+COLUMNS = (6, 10)  # of images, least and greatest: few images are not drawn larger
+
+
+class Classifier(Protocol):
+    """The network that names the digits; predict.Classifier is one."""
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return float32 (n, 10), rows sum to 1, for images of float32 (n, 28, 28)."""
+
+
+class Reading(NamedTuple):
+    """A digit that was found in a picture, and the network's answer."""
+
+    box: find_digits.Box  # left, top, right, bottom in pixels of the picture
+    image: np.ndarray  # float32 (28, 28), in [0, 1], what the network saw
+    probabilities: np.ndarray  # float32 (10,)
+
+    @property
+    def digit(self) -> int:
+        """The most probable digit."""
+        return int(self.probabilities.argmax())
+
+    @property
+    def probability(self) -> float:
+        """The probability of that digit."""
+        return float(self.probabilities.max())
+
+    @property
+    def runner_up(self) -> int:
+        """The second most probable digit."""
+        return int(self.probabilities.argsort()[-2])
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the answer is printed without "?"."""
+        return self.probability >= UNSURE
+
+    @property
+    def answer(self) -> str:
+        """The most probable digit, marked "?" if the network is unsure."""
+        return f"{self.digit}" if self.is_sure else f"{self.digit}?"
+
+
+Lines = list[list[Reading]]  # the digits of a picture by line of text
+
+
+def read(image: Image.Image, network: Classifier) -> Lines:
+    """Return the digits that are written in a picture, by line of text."""
+    lines = find_digits.find_lines(image)
+    images = [digit for line in lines for _, digit in line]
+    if not images:
+        return []
+    answers = iter(network.probabilities(np.stack(images)))
+    return [
+        [Reading(box, digit, next(answers)) for box, digit in line] for line in lines
+    ]
+
+
+def read_files(
+    files: list[str], network: Classifier, save_dir: Path, as_json: bool
+) -> bool:
+    """Read pictures, print their digits and write them with boxes to `save_dir`.
+
+    A file that cannot be opened is reported on stderr, and the others are read.
+
+    Args:
+        files: names; "-" is standard input.
+        network: what names the digits.
+        save_dir: folder of the figures.
+        as_json: whether to print one object a line, rather than text.
+
+    Returns:
+        Whether all files could be opened.
+    """
+    opened_all = True
+    stems: Counter[str] = Counter()  # of the figures written
+    for file in files:
+        try:
+            image = pictures.open_picture(file)
+        except cli.UserError as error:
+            cli.warn(str(error))
+            opened_all = False
+            continue
+        lines = read(image, network)
+        # A name need not be UTF-8, but what is printed must be.
+        name = os.fsencode(file).decode("utf-8", "replace")
+        written = None
+        if lines:
+            stem = "stdin" if file == "-" else Path(name).stem
+            stems[stem] += 1
+            number = f"-{stems[stem]}" if stems[stem] > 1 else ""
+            title = heading(Path(name).name, lines)
+            figure = draw_reading(image, lines, title)
+            written = plots.save(figure, save_dir / f"{stem}-read{number}.png")
+        print_reading = json_line if as_json else text_lines
+        print(print_reading(name, lines, written), flush=True)
+    return opened_all
+
+
+def heading(file: str, lines: Lines) -> str:
+    """Return a file's name and its digits, "|" between lines of text."""
+    text = "|".join("".join(str(one.digit) for one in line) for line in lines)
+    return f"{file}: {text or 'no digit found'}"
+
+
+def with_probability(one: Reading) -> str:
+    """Return an answer and its probability, and the runner-up if unsure."""
+    text = f"{one.answer}: {one.probability:.4f}"
+    if one.is_sure:
+        return text
+    return f"{text} (or {one.runner_up}: {one.probabilities[one.runner_up]:.4f})"
+
+
+def text_lines(file: str, lines: Lines, written: str | None) -> str:
+    """Return a picture's digits as text, with the probability of each.
+
+    Args:
+        file: name of the picture.
+        lines: its digits.
+        written: path of the figure; None if there is none.
+    """
+    text = [heading(file, lines)]
+    text += ["  ".join(with_probability(one) for one in line) for line in lines]
+    if written:
+        text.append(f"wrote {written}")
+    return "\n".join(text)
+
+
+def json_line(file: str, lines: Lines, written: str | None) -> str:
+    """Return a picture's digits as one line of JSON; arguments of `text_lines`."""
+    texts = ["".join(str(one.digit) for one in line) for line in lines]
+    found = [one for line in lines for one in line]
+    return json.dumps(
+        {
+            "file": file,
+            "digits": "".join(texts),
+            "lines": texts,
+            "probabilities": [round(one.probability, 4) for one in found],
+            "boxes": [one.box for one in found],
+            "picture": written,
+        }
+    )
+
+
+def draw_reading(image: Image.Image, lines: Lines, title: str) -> Figure:
+    """Return a picture with its digits boxed, and below it what the network saw.
+
+    Args:
+        image: the picture.
+        lines: the digits in it, at least one.
+        title: what was read.
+    """
+    digits = [one for line in lines for one in line]
+    shown = digits[:THUMBNAILS]
+    fewest, most = COLUMNS
+    columns = min(len(shown), most)
+    rows = -(-len(shown) // columns)  # rounded up
+    least, greatest = PAGE_HEIGHT
+    page_height = min(greatest, max(least, WIDTH * image.height / image.width))
+    heights = page_height, THUMBNAIL_HEIGHT * rows
+    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=heights)
+    figure.suptitle(
+        textwrap.fill(title, TITLE_WIDTH), fontsize=TITLE_FONT, parse_math=False
+    )
+    _draw_page(top.subplots(), image, digits)
+    grid = bottom.subplots(rows, max(columns, fewest), squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, one in zip(grid[:, :columns].flat, shown, strict=False):
+        plots.draw_digit(axes, one.image, _label(one), wrong=not one.is_sure)
+    return figure
+
+
+def _draw_page(axes: Axes, image: Image.Image, digits: list[Reading]) -> None:
+    """Draw a picture with a box and an answer for each digit."""
+    axes.set_axis_off()
+    scale = min(1, PAGE_SIDE / max(image.size))
+    size = [max(1, round(side * scale)) for side in image.size]
+    small = image.convert("RGB").resize(size, reducing_gap=2)
+    # In pixels of the picture, as the boxes are.
+    axes.imshow(small, extent=(0, image.width, image.height, 0))
+    for one in digits:
+        left, top, right, bottom = one.box
+        colour = plots.BLUE if one.is_sure else plots.ORANGE
+        box = (left, top), right - left, bottom - top
+        axes.add_patch(
+            Rectangle(*box, fill=False, edgecolor=colour, linewidth=BOX_LINE)
+        )
+        axes.text(
+            left,
+            top,
+            _label(one),
+            color="white",
+            fontsize=ANSWER_FONT if len(digits) < CROWDED else CROWDED_FONT,
+            verticalalignment="bottom",
+            bbox={"facecolor": colour, "edgecolor": "none", "pad": LABEL_MARGIN},
+        )
+
+
+def _label(one: Reading) -> str:
+    """Return an answer and its probability as they stand in the figure."""
+    return f"{one.answer} {one.probability:.2f}"

@@ -1,0 +1,48 @@
+"""Digits are found in either polarity and any size, and read in order."""
+
+import numpy as np
+import pytest
+from drawing import draw, read
+from PIL import Image
+
+from handwriting import find_digits
+
+
+def test_lines_are_read_top_to_bottom_and_left_to_right() -> None:
+    page = draw([[4, 0, 7], [5], [1, 1, 5, 7]])
+    expected = ["407", "5", "1157"]
+    assert read(page) == expected
+    assert read(page.rotate(5, fillcolor=255, expand=True)) == expected
+
+
+@pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0), (90, 160), (160, 90)])
+def test_either_polarity_is_read(ink: int, paper: int) -> None:
+    assert read(draw([[5, 0], [7, 4]], ink, paper)) == ["50", "74"]
+
+
+def test_small_digits_on_a_wide_page_are_found() -> None:
+    written = draw([[4, 0, 7], [5, 1, 1]], pen=11)
+    small = written.resize([side * 15 // 90 for side in written.size], Image.LANCZOS)
+    page = Image.new("L", (3901, 797), 255)
+    page.paste(small, (211, 101))
+    assert read(page) == ["407", "511"]
+
+
+def test_two_strokes_of_a_digit_are_one_digit() -> None:
+    # The 5's bar is drawn apart from its body.
+    assert read(draw([[5, 5]], pen=6)) == ["55"]
+
+
+def test_boxes_hold_the_ink_and_no_more() -> None:
+    page = draw([[4, 1], [7, 5]])
+    ink = np.asarray(page) < 128
+    boxes = [box for box, _ in find_digits.find_digits(page)]
+    assert len(boxes) == 4
+    for left, top, right, bottom in boxes:
+        rows, columns = np.nonzero(ink[top:bottom, left:right])
+        assert rows.min() <= 2
+        assert columns.min() <= 2
+        assert rows.max() >= bottom - top - 3
+        assert columns.max() >= right - left - 3
+        ink[top:bottom, left:right] = False
+    assert ink.sum() < 20

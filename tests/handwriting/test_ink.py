@@ -1,0 +1,52 @@
+"""What is ink and what is not: printed lines, shadows, specks, hands; stroke width."""
+
+import numpy as np
+import pytest
+from drawing import draw, read
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from handwriting import find_digits, ink
+
+
+def test_rows_of_digits_are_no_ruled_lines() -> None:
+    rows = [[5, 0, 7, 5, 0, 7, 7, 0, 5, 5], [7] * 10, [0, 5] * 5]
+    page = draw(rows, pen=13, pitch=190)
+    page = page.resize((page.width // 2, page.height // 2), Image.LANCZOS)
+    desk = Image.new("L", (1601, 1103), 255)
+    desk.paste(page, (19, 23))
+    assert read(desk) == ["".join(map(str, row)) for row in rows]
+
+
+def test_uneven_light_rules_and_specks_are_not_read() -> None:
+    page = np.asarray(draw([[5, 7], [4, 0]]), float)
+    for row in range(12, len(page), 48):
+        page[row : row + 2] = np.minimum(page[row : row + 2], 120)
+    rng = np.random.default_rng(0)
+    for y, x in rng.integers(0, 200, (6, 2)):
+        page[y : y + 2, x : x + 2] = 0
+    page *= np.linspace(1, 0.4, page.shape[1])
+    page += rng.normal(0, 3, page.shape)
+    image = Image.fromarray(page.clip(0, 255).astype(np.uint8))
+    assert read(image) == ["57", "40"]
+
+
+def test_a_dark_hand_at_the_edge_is_not_read() -> None:
+    page = draw([[7, 5, 0]])
+    pencil = ImageDraw.Draw(page)
+    pencil.polygon([(0, 203), (120, 203), (90, 165), (0, 170)], fill=20)
+    assert read(page) == ["750"]
+
+
+def test_two_digits_that_touch_are_two() -> None:
+    page = draw([[7, 0]])
+    ImageDraw.Draw(page).line([(85, 120), (160, 91)], fill=0, width=9)
+    assert len(find_digits.find_digits(page)) == 2
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 7, 8])
+def test_the_width_of_a_bar_is_measured_to_half_a_pixel(width: int) -> None:
+    bar = np.zeros((61, 43), bool)
+    bar[5:56, 9 : 9 + width] = True
+    half = ink.half_stroke_width(ndimage.distance_transform_edt(bar))
+    assert ink.stroke_width(half) == pytest.approx(width, abs=0.5)

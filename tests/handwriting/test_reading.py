@@ -1,0 +1,156 @@
+"""predict.py --image: what is printed and drawn, and which files are refused."""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawing import draw, file_bytes, network, picture_files
+from PIL import Image
+
+import predict
+from common import cli, plots
+from handwriting import reading
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def predict_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> Run:
+    """Run predict.py --image; return its status, stdout and stderr."""
+
+    def run(*flags: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(predict, "restore", lambda _: network())
+        flags = ("--save_dir", tmp_path / "save", "--image", *flags)
+        monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, flags)])
+        monkeypatch.chdir(tmp_path)
+        return cli.status(predict.main), *capsys.readouterr()
+
+    return run
+
+
+def test_bad_files_are_told_in_one_line_each_and_the_others_read(
+    predict_image: Run,
+    tmp_path: Path,
+) -> None:
+    whole = picture_files()
+    huge = file_bytes(Image.new("1", (20000, 20000)), "PNG")
+    bad = {
+        "text.png": (b"no picture", "not a picture (10 bytes)"),
+        "empty.png": (b"", "empty file"),
+        "half.jpg": (whole["photo.jpg"][:2000], "damaged"),
+        "half.png": (whole["grey.png"][:-300], "damaged"),
+        "huge.png": (huge, "over 89 million pixels"),
+        "one.png": (file_bytes(Image.new("L", (1, 1)), "PNG"), "1 x 1 pixels"),
+        "black.png": (file_bytes(Image.new("L", (70, 50)), "PNG"), "one colour"),
+        "missing.png": (None, "No such file"),
+        "folder.png": (None, "directory"),
+    }
+    (tmp_path / "folder.png").mkdir()
+    for name, (data, _) in bad.items():
+        if data is not None:
+            (tmp_path / name).write_bytes(data)
+    (tmp_path / "good.png").write_bytes(whole["grey.png"])
+    status, out, err = predict_image(*bad, "good.png")
+    assert status == 1
+    assert out.startswith("good.png: 7\n7: 0.9000\nwrote ")
+    lines = err.splitlines()
+    assert len(lines) == len(bad)
+    for line, (name, (_, told)) in zip(lines, bad.items(), strict=True):
+        assert line.startswith(f"predict.py: {name}: ")
+        assert told in line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names must be Unicode elsewhere")
+def test_a_name_that_is_not_utf_8_is_printed_with_a_mark(
+    predict_image: Run, tmp_path: Path
+) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    draw([[7]]).save(tmp_path / name)
+    status, out, _ = predict_image(name)
+    assert status == 0
+    assert out.startswith("caf\N{REPLACEMENT CHARACTER}.png: 7\n")
+    assert out.encode()
+
+
+def test_a_blank_page_has_no_digit(predict_image: Run, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(225, 5, (181, 263)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "photo.png")
+    Image.new("L", (263, 181), 255).save(tmp_path / "white.png")
+    status, out, err = predict_image("photo.png", "white.png")
+    assert (status, err) == (0, "")
+    assert out == "photo.png: no digit found\nwhite.png: no digit found\n"
+
+
+def test_json_has_an_object_a_line(predict_image: Run, tmp_path: Path) -> None:
+    draw([[5, 7], [0]]).save(tmp_path / "page.png")
+    Image.new("L", (99, 99), 255).save(tmp_path / "white.png")
+    status, out, _ = predict_image("page.png", "white.png", "--json")
+    assert status == 0
+    page, white = map(json.loads, out.splitlines())
+    assert (page["file"], page["digits"], page["lines"]) == (
+        "page.png",
+        "570",
+        ["57", "0"],
+    )
+    assert page["probabilities"] == [0.9, 0.9, 0.9]
+    assert [len(box) for box in page["boxes"]] == [4, 4, 4]
+    assert page["boxes"][0][0] < page["boxes"][1][0]
+    with Image.open(page["picture"]) as annotated:
+        assert min(annotated.size) > 100
+    assert (white["digits"], white["boxes"], white["picture"]) == ("", [], None)
+
+
+def test_a_picture_is_read_from_standard_input(
+    predict_image: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(picture_files()["photo.jpg"]))
+    monkeypatch.setattr(sys, "stdin", stream)
+    status, out, _ = predict_image("-")
+    assert status == 0
+    assert out.startswith("-: 7\n")
+    assert "stdin-read.png" in out
+
+
+def test_pictures_of_one_name_are_annotated_apart(
+    predict_image: Run,
+    tmp_path: Path,
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        draw([[4]]).save(tmp_path / folder / "4.png")
+    status, out, _ = predict_image("a/4.png", "b/4.png")
+    assert status == 0
+    assert len({line for line in out.splitlines() if "wrote" in line}) == 2
+
+
+def test_an_unsure_answer_is_marked_with_the_runner_up() -> None:
+    probabilities = np.full(10, 0.02, np.float32)
+    probabilities[[7, 1]] = 0.45, 0.39
+    unsure = reading.Reading(
+        (1, 2, 9, 12), np.zeros((28, 28), np.float32), probabilities
+    )
+    assert reading.with_probability(unsure) == "7?: 0.4500 (or 1: 0.3900)"
+    figure = reading.draw_reading(Image.new("L", (40, 30)), [[unsure]], "7")
+    texts = [
+        text.get_text() for axes in figure.findobj(plots.Axes) for text in axes.texts
+    ]
+    assert texts == ["7? 0.45"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_page_of_many_digits_with_an_odd_name_is_drawn(tmp_path: Path) -> None:
+    answers = np.full(10, 0.1, np.float32)
+    digit = reading.Reading((1, 2, 9, 12), np.zeros((28, 28), np.float32), answers)
+    page = Image.new("L", (40, 30))
+    figure = reading.draw_reading(page, [[digit] * 150], f"$_$ 手書き.png: {'0' * 150}")
+    plots.save(figure, tmp_path / "page.png")
+    drawn = [axes for axes in figure.findobj(plots.Axes) if axes.axison or axes.images]
+    assert len(drawn) == 1 + reading.THUMBNAILS
