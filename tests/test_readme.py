@@ -1,0 +1,140 @@
+"""README.md and docs/ say what the code and benchmarks/results/ say."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from common.paths import ROOT
+
+README = ROOT / "README.md"
+PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
+RESULTS = ROOT / "benchmarks" / "results"
+ACCURACY = r"0\.\d{4}(?: ± 0\.\d{4})?"
+
+
+def table(page: Path, header: str) -> list[list[str]]:
+    """Return the cells of each row of the table whose header begins with `header`."""
+    _, _, rest = page.read_text(encoding="utf-8").partition(f"\n| {header} |")
+    assert rest, f"{page.name} has no table with the header {header}"
+    rows = rest.partition("\n\n")[0].splitlines()[2:]
+    return [re.split(r"\s+\|\s+", row.strip("| ")) for row in rows]
+
+
+def table_of_result(name: str) -> list[list[str]]:
+    """Return the cells of each row of a table in benchmarks/results/."""
+    lines = (RESULTS / name).read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines[2:] if line.startswith("|")]
+    return [re.split(r"\s+\|\s+", row.strip("| ")) for row in rows]
+
+
+def train_constants() -> dict[str, object]:
+    """Return the constants of train.py that are flags: all of the block but RECIPES."""
+    text = (ROOT / "train.py").read_text(encoding="utf-8")
+    block = re.search(r"^# -+ constants\n(.*?)^# -+$", text, re.DOTALL | re.MULTILINE)
+    values = {}
+    for node in ast.parse(block[1]).body:
+        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+        if target.id != "RECIPES":
+            values[target.id] = ast.literal_eval(node.value)
+    return values
+
+
+def link_exists(page: Path, link: str) -> bool:
+    """Return whether a page's link leads to a file and, after #, to a heading."""
+    name, _, anchor = link.partition("#")
+    target = page.parent / name if name else page
+    if not target.is_file():
+        return False
+    if not anchor:
+        return True
+    headings = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.MULTILINE)
+    return anchor in [heading.lower().replace(" ", "-") for heading in headings]
+
+
+def test_the_table_of_constants_is_that_of_train() -> None:
+    shown = {}
+    for names, defaults, *_ in table(README, "constant"):
+        pairs = zip(names.split(", "), defaults.split(", "), strict=True)
+        shown |= {name.strip("`"): default.strip("`") for name, default in pairs}
+    constants = train_constants()
+    assert list(shown) == list(constants)
+    for name, value in constants.items():
+        default = shown[name] if isinstance(value, str) else float(shown[name])
+        assert default == value, name
+
+
+def test_the_file_map_names_every_python_file_of_root_and_rooms() -> None:
+    shown = []
+    for place, job in table(README, "file | job"):
+        if place.endswith(".py`"):
+            shown.append(place.strip("`"))
+        elif place.count("/") == 1:
+            room = place.strip("`")
+            shown += [room + name for name in re.findall(r"`(\w+\.py)`", job)]
+    rooms = [init.parent for init in ROOT.glob("*/__init__.py")]
+    paths = [path for folder in (ROOT, *rooms) for path in folder.glob("*.py")]
+    found = [p.relative_to(ROOT).as_posix() for p in paths if p.name != "__init__.py"]
+    assert sorted(shown) == sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("result", "page"),
+    [
+        ("sheets.md", "docs/handwriting.md"),
+        ("published.md", "docs/networks.md"),
+        ("speed.md", "docs/speed.md"),
+        ("time_to_99.md", "docs/speed.md"),
+    ],
+)
+def test_a_page_shows_a_benchmark_as_it_was_measured(result: str, page: str) -> None:
+    measured = (RESULTS / result).read_text(encoding="utf-8").splitlines()
+    shown = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    assert measured[0] in shown
+    start = shown.index(measured[0])
+    end = start + len(measured)
+    assert shown[start:end] == measured
+    assert not any(line.startswith("|") for line in shown[end : end + 1])
+
+
+def test_the_readme_shows_each_recipe_as_it_was_measured() -> None:
+    measured = {
+        flags.strip("`"): (accuracy, seconds)
+        for flags, accuracy, _, seconds in table_of_result("recipes.md")
+        if re.fullmatch(r"`--recipe \w+`", flags)
+    }
+    shown = {}
+    for command, accuracy, seconds in table(README, "command"):
+        flags = re.match(r"`python train\.py ?(.*?)`", command)[1]
+        shown[flags or "--recipe default"] = accuracy.strip("*"), seconds
+    assert shown == measured
+
+
+def test_other_accuracies_in_the_readme_were_measured() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in RESULTS.glob("*.md")]
+    measured = set(re.findall(ACCURACY, "\n".join(texts)))
+    effects = [row[3] for row in table(README, "constant") if len(row) == 4]
+    shown = set(re.findall(ACCURACY, "\n".join(effects)))
+    assert shown
+    text = README.read_text(encoding="utf-8")
+    shown |= {found for found in re.findall(ACCURACY, text) if "±" in found}
+    assert shown <= measured
+    *_, (_, whole, digits, _) = table_of_result("sheets.md")
+    for cell in (whole, digits):
+        assert f"{re.search(r'[(](.*)%', cell)[1]} %" in text
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 250
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_links_to_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)\s]*)\)", text)
+    missing = [link for link in links if not link_exists(page, link)]
+    scripts = re.findall(r"python (\S+\.py)\b", text)
+    scripts += re.findall(r"`((?:\w+/)+\w+\.py)`", text)
+    missing += [script for script in scripts if not (ROOT / script).is_file()]
+    assert not missing
