@@ -2,11 +2,13 @@
 
     python benchmarks/recipes.py search --data_dir data
     python benchmarks/recipes.py test --data_dir data
+    python benchmarks/recipes.py effects --data_dir data
 
 `search` trains candidates for the recipes `fast` and `best` and keeps their validation
 accuracy. `test` trains each recipe with five seeds, in turn, and keeps the test
-accuracy. What is done is not done again. Written are search.json, search.md,
-recipes.json and recipes.md in benchmarks/results/. It takes hours.
+accuracy. `effects` changes one constant at a time and keeps the validation accuracy.
+Runs that are done are not repeated. The results are search, recipes and effects, .json
+and .md, in benchmarks/results/. `effects` takes half an hour, the others hours.
 """
 
 import argparse
@@ -48,6 +50,24 @@ BEST = tuple(
         (20, 1, 1e-3, 0.1, "auto", 25),
     )
 )
+EFFECTS = (
+    "--epochs 2",  # what each row below changes
+    "--epochs 2 --batch_size 50",
+    "--epochs 2 --batch_size 200",
+    "--epochs 2 --learning_rate 3e-4",
+    "--epochs 2 --learning_rate 3e-3",
+    "--epochs 2 --schedule constant",
+    "--epochs 2 --warmup 0",
+    "--epochs 2 --keep_prob 1",
+    "--epochs 2 --label_smoothing 0",
+    "--epochs 2 --augment 0",
+    "--epochs 2 --bfloat16 off",
+    "--epochs 2 --optimizer rmsprop",
+    "--epochs 2 --optimizer sgd",
+    "--epochs 2 --loss quadratic",
+    "--epochs 1",
+    "--epochs 5",
+)
 TEST = (
     "--recipe article",
     "--recipe fast",
@@ -80,15 +100,16 @@ def table(results: Results) -> str:
 
 
 def main() -> None:
-    """Search or test."""
+    """Search, test, or measure effects."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("search", "test"))
+    parser.add_argument("what", choices=("search", "test", "effects"))
     parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
     args = parser.parse_args()
     data_dir = args.data_dir.resolve()
     rows, seeds, split, name = {
         "search": (FAST + BEST, SEARCH_SEEDS, "validation", "search"),
         "test": (TEST, TEST_SEEDS, "test", "recipes"),
+        "effects": (EFFECTS, SEARCH_SEEDS, "validation", "effects"),
     }[args.what]
     fill(
         name,

@@ -259,6 +259,8 @@ def _lines_across(ink: np.ndarray) -> np.ndarray:
     """
     step = max(1, round(max(ink.shape) / LINE_SIDE))
     rows, columns = (side // step for side in ink.shape)
+    if not rows or not columns:
+        return np.zeros_like(ink)  # a strip thinner than a block
     blocks = ink[: rows * step, : columns * step].reshape(rows, step, columns, step)
     runs = _straight_runs(blocks.any(axis=(1, 3)))
     labels, count = ndimage.label(runs, EIGHT_NEIGHBOURS)

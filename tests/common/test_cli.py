@@ -1,5 +1,6 @@
 """cli.py: errors, signals and exit statuses on the command line."""
 
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -90,8 +91,15 @@ cli.run(main)
 def test_events_that_an_open_writer_holds_are_written_at_exit(tmp_path: Path) -> None:
     done = run(WRITER, str(tmp_path))
     assert done.returncode == 0, done.stderr
-    # In a process of its own: reading events is deprecated, and says so.
-    code = "import sys\nfrom common.session import tf\n"
-    code += "print([e.step for e in tf.train.summary_iterator(sys.argv[1])])"
     (written,) = tmp_path.iterdir()
-    assert run(code, str(written)).stdout == "[0, 1, 2]\n"
+    assert records(written.read_bytes()) == 3  # the version of the file, two steps
+
+
+def records(data: bytes) -> int:
+    """Return how many records a TFRecord file has: length, CRC, content, CRC each."""
+    count = 0
+    while data:
+        (size,) = struct.unpack("<Q", data[:8])
+        data = data[8 + 4 + size + 4 :]
+        count += 1
+    return count

@@ -33,6 +33,13 @@ def test_two_strokes_of_a_digit_are_one_digit() -> None:
     assert read(draw([[5, 5]], pen=6)) == ["55"]
 
 
+@pytest.mark.parametrize("size", [(4001, 5), (5, 4001)])
+def test_a_very_thin_strip_has_no_digit(size: tuple[int, int]) -> None:
+    assert find_digits.find_digits(Image.new("L", size, 255)) == []
+    noise = np.random.default_rng(0).integers(0, 256, size[::-1]).astype(np.uint8)
+    find_digits.find_digits(Image.fromarray(noise))
+
+
 def test_boxes_hold_the_ink_and_no_more() -> None:
     page = draw([[4, 1], [7, 5]])
     ink = np.asarray(page) < 128

@@ -7,11 +7,11 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -451,17 +451,33 @@ def test_predict_before_the_first_checkpoint_says_so(
     assert checkpoints.read_config(tmp_path / "save").finished
 
 
-def test_a_second_process_is_told_the_first_ones_number(
-    run_script: Callable[..., CompletedProcess], tiny_dir: Path, tmp_path: Path
+HOLDER = """
+import filelock, os, sys
+from pathlib import Path
+folder = Path(sys.argv[1])
+with filelock.FileLock(folder / ".lock"):
+    (folder / ".lock.pid").write_text(str(os.getpid()))
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_is_held_by_one_process_until_it_ends(
+    run_train: Callable[..., Path], tmp_path: Path
 ) -> None:
-    folders = (f"--data_dir={tiny_dir}", f"--save_dir={tmp_path / 'save'}")
-    with checkpoints.lock(tmp_path / "save"):
-        done = run_script("train.py", *folders)
-    assert done.returncode == 1
-    assert f"train.py: process {os.getpid()} is training in" in done.stderr
-    assert done.stderr.count("\n") == 1
-    flags = ("--steps=1", "--validation_size=13", "--batch_size=13")
-    assert run_script("train.py", *folders, *flags).returncode == 0
+    (tmp_path / "save").mkdir()
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path / "save")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(cli.UserError, match=f"process {other.pid} is training in"):
+        run_train()
+    other.kill()
+    other.communicate()
+    run_train()  # a dead process holds nothing
 
 
 def test_a_file_where_the_folder_should_be_is_named(
