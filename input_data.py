@@ -2,7 +2,7 @@
 
     python input_data.py
 
-prints what the data folder holds and writes a picture of sixteen digits.
+prints what the data folder holds and draws sixteen digits.
 
 `read_data_sets` has the interface of TensorFlow 1's
 ``tensorflow.examples.tutorials.mnist.input_data``, so that a script written for that
@@ -54,7 +54,8 @@ class DataSet:
     """Images with their labels, handed out in batches.
 
     Attributes:
-        images: float32 array of shape (n, 784), values in [0, 1]; or as asked for.
+        images: float32 array of shape (n, 784), values in [0, 1], unless
+            `read_data_sets` was asked for another form.
         labels: uint8 array of shape (n,); or float64 of shape (n, 10), one-hot.
     """
 
@@ -77,7 +78,7 @@ class DataSet:
 
     @property
     def epochs_completed(self) -> int:
-        """How often `next_batch` has gone past the last example."""
+        """The number of times that `next_batch` went past the last example."""
         return max(0, self._handed_out - 1) // self.num_examples
 
     def next_batch(
@@ -85,8 +86,8 @@ class DataSet:
     ) -> tuple[Any, Any]:
         """Return the next `batch_size` images and labels.
 
-        An epoch's end is no batch's end: the batch is filled up from the next epoch,
-        which has an order of its own. With `shuffle` off the order is the stored one.
+        A batch that reaches the end of an epoch is filled up from the next one, whose
+        order differs. Without `shuffle` the order is that of the arrays.
         """
         if fake_data or self._fake_data:
             label = [1] + [0] * (CLASSES - 1) if self._one_hot else 0
@@ -133,7 +134,7 @@ def read_data_sets(
     seed: int | None = None,
     source_url: str | None = None,
 ) -> Datasets:
-    """Read MNIST, or a set of its form, downloading what is missing.
+    """Read MNIST, or a data set of the same form; download what is missing.
 
     Args:
         train_dir: folder of the four files.
@@ -142,7 +143,7 @@ def read_data_sets(
         dtype: float32 for values in [0, 1], uint8 for 0 to 255; also TensorFlow's
             names for them.
         reshape: images of shape (n, 784) instead of (n, 28, 28, 1).
-        validation_size: so many of the first training images are for validation.
+        validation_size: the number of training images, the first, for validation.
         seed: decides the order of the batches.
         source_url: where to download from instead of MIRRORS.
 
@@ -173,7 +174,7 @@ def data_set(
     dtype: npt.DTypeLike = np.float32,
     reshape: bool = True,
 ) -> DataSet:
-    """Return the data set of uint8 arrays; the options are `read_data_sets`' own."""
+    """Return the data set of uint8 arrays, with the options of `read_data_sets`."""
     n = len(images)
     images = images.reshape(
         (n, IMAGE_SIZE**2) if reshape else (n, IMAGE_SIZE, IMAGE_SIZE, 1)

@@ -70,7 +70,7 @@ TEST_FILES = tuple(name for name in FILES if name.startswith("t10k"))
 
 
 class DataError(ValueError):
-    """A data file that cannot be used; the text names it and what is wrong."""
+    """A data file cannot be used; the text names it and says what is wrong."""
 
 
 class DataNotFoundError(DataError):
@@ -269,7 +269,7 @@ def _keep_aside(path: Path) -> None:
 
 
 class Arrays(NamedTuple):
-    """The arrays of the files asked for, by file name, and what they are."""
+    """The arrays of the files, by file name, and whether they are MNIST's."""
 
     by_name: dict[str, np.ndarray]
     is_mnist: bool

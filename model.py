@@ -17,7 +17,7 @@ from common import cli
 from common.session import tf
 
 # ---------------------------------------------------------------------- constants
-# The architectures. An edited one is another network: train it anew.
+# The architectures. An edited one is another network, to be trained again.
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "cnn": {
         "kernel_size": 5,  # pixels, both convolutions
@@ -44,9 +44,9 @@ def _weights(
 ) -> tuple[tf.Variable, tf.Variable]:
     """Create the variables of a layer: weights of `shape`, and biases.
 
-    Initial values are "glorot", get_variable's own and zero biases (X. Glorot,
-    Y. Bengio, "Understanding the difficulty of training deep feedforward neural
-    networks", 2010); or "normal", drawn from N(0, 1).
+    Initial values are "glorot", the default of get_variable, with zero biases
+    (X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward
+    neural networks", 2010); or "normal", drawn from N(0, 1).
     """
     normal = tf.random_normal_initializer() if initial == "normal" else None
     w = tf.get_variable("w_variable", shape, initializer=normal)
@@ -361,7 +361,7 @@ def evaluation(
 
 
 def layer_outputs(logits: tf.Tensor) -> list[tf.Tensor]:
-    """Return what each layer puts out, in order, in the graph of `logits`."""
+    """Return the output of each layer, in order, in the graph of `logits`."""
     # The names that the layers give; TensorFlow numbers equal ones: dropout_1.
     name = re.compile(r"(.*/)?(relu|sigmoid|pool|dropout)(_\d+)?")
     operations = logits.graph.get_operations()

@@ -25,16 +25,16 @@ from common.session import available_cores, cpu_has_bfloat16, session_config, tf
 from saving import checkpoints
 from saving.run import Run, step_of
 
-BATCH = 500  # images evaluated at once; larger batches are no faster
+BATCH = 500  # images; larger batches are no faster
 GRID = 100  # images that a grid shows at most
 
 
 class Classifier:
-    """A trained network in a Session of its own.
+    """A trained network in its own Session.
 
     Attributes:
-        run: the training run that it is from.
-        step: the training step that its weights are of.
+        run: the training run that it came from.
+        step: the training step after which it was saved.
     """
 
     def __init__(self, run: Run) -> None:
@@ -74,13 +74,13 @@ class Classifier:
 
 
 def restore(save_dir: Path) -> Classifier:
-    """Return the network that `save_dir` holds, the best on validation until now.
+    """Return the network in `save_dir` that is best on validation until now.
 
     It is rebuilt from config.json, not from today's constants.
 
     Raises:
-        cli.UserError: there is none, it is damaged, or its shapes differ from those of
-            the network that model.py builds.
+        cli.UserError: there is no network, it is damaged, or its shapes differ from
+            those of the network that model.py builds.
     """
     while True:
         run = checkpoints.read_config(save_dir)
@@ -145,7 +145,7 @@ def print_predictions(
 
 
 def read_arguments() -> argparse.Namespace:
-    """Return what the command line asks for."""
+    """Return the command line's arguments."""
     parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
@@ -153,13 +153,13 @@ def read_arguments() -> argparse.Namespace:
         type=indices,
         nargs="+",
         default=[range(1)],
-        help="of test images, from 0: one, several (3 5 8) or a range (0-9)",
+        help="test images, from 0: one, several (3 5 8) or a range (0-9)",
     )
     which.add_argument(
         "--first",
         type=count,
         metavar="N",
-        help="labels of the first N test images, and below them the predictions",
+        help="print the labels of the first N test images, and the predictions below",
     )
     which.add_argument(
         "--image",
@@ -179,7 +179,7 @@ def read_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Classify the test images or read the pictures that were asked for."""
+    """Classify test images, or read pictures."""
     args = read_arguments()
     network = restore(args.save_dir)
     if args.image:
@@ -193,8 +193,8 @@ def main() -> None:
     last = max(numbers[-1] for numbers in ranges)
     if last >= test.num_examples:
         raise cli.UserError(
-            f"test image {last} was asked for; there are {test.num_examples}, "
-            f"with --index 0 to {test.num_examples - 1}"
+            f"test image {last} does not exist: there are {test.num_examples}, "
+            f"--index 0 to {test.num_examples - 1}"
         )
     chosen = [index for numbers in ranges for index in numbers]
     images, labels = test.images[chosen], test.labels[chosen]

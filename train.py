@@ -42,19 +42,19 @@ NETWORK = "cnn"  # cnn, mlp_512, mlp_1024_512_256, mlp_128 or sigmoid_30
 OPTIMIZER = "adam"  # adam, rmsprop or sgd
 LOSS = "cross_entropy"  # cross_entropy or quadratic
 SEED = 1  # of initial weights, order, dropout, augmentation
-LENGTH = "2750 steps"  # of the run; "5 epochs" of MNIST are as many
+LENGTH = "2750 steps"  # of the run; "5 epochs" of MNIST is the same
 BATCH_SIZE = 100  # images a step
 LEARNING_RATE = 1e-3  # of the optimizer, the highest of the run
 SCHEDULE = "cosine"  # cosine: falls to 0 at the end; or constant
-WARMUP = 0.05  # share of the steps in which the rate rises from 0 to that
+WARMUP = 0.05  # share of the steps in which the rate rises from 0
 KEEP_PROB = 0.5  # share of the units that dropout keeps
 LABEL_SMOOTHING = 0.1  # share of the target spread over all digits
 AUGMENT = 1.0  # strength of the random affine; 0: off
 BFLOAT16 = "auto"  # on, off or auto: where the CPU has it
 THREADS = 0  # of one operation; 0: as many as cores
-MIN_EVAL_STEPS = 100  # steps between evaluations, which are at ends of epochs
+MIN_EVAL_STEPS = 100  # steps; shorter epochs are evaluated several at a time
 CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
-# For --recipe: what each replaces of the constants above.
+# For --recipe: the constants that each one replaces.
 RECIPES = {
     "article": {
         "LENGTH": "10000 steps",

@@ -1,6 +1,6 @@
 """What the scripts' command lines share: one-line errors, signals, exit statuses.
 
-Exit status: 0 done, 1 the user has something to mend, 2 a bad flag, 130 Ctrl-C,
+Exit status: 0 success, 1 an error that the user can mend, 2 a bad flag, 130 Ctrl-C,
 143 SIGTERM.
 """
 
@@ -22,7 +22,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class UserError(Exception):
-    """A mistake its user can mend; its text says what, where and how."""
+    """An error that the user can mend; its text says what, where and how."""
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -35,7 +35,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
 @contextlib.contextmanager
 def noted_signals() -> Iterator[list[int]]:
-    """Note the first Ctrl-C or SIGTERM in the list given; a second one acts at once."""
+    """Note the first Ctrl-C or SIGTERM in the list given; a second stops at once."""
     noted: list[int] = []
 
     def restore() -> None:
@@ -96,14 +96,14 @@ def status(main: Callable[[], None], *mistakes: type[Exception]) -> int:
 
 def run(main: Callable[[], None], *mistakes: type[Exception]) -> None:
     """Call `main` and exit with its status; return where it succeeded."""
-    # At its end Python would search TensorFlow for garbage, half a second long. What is
-    # frozen is not searched; everything else of a normal exit stays.
+    # At its end Python searches TensorFlow for garbage, for half a second. Frozen
+    # objects are not searched; everything else is a normal exit.
     atexit.register(gc.freeze)
     code = status(main, *mistakes)
     try:
         sys.stdout.flush()
     except OSError:
-        # Drop what cannot be written; Python would try again at its end, and complain.
+        # Drop what cannot be written, or Python tries again at its end, and complains.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if code:
         sys.exit(code)

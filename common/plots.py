@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart with any kind of colour vision.
 BLUE, ORANGE, SKY = "#0072B2", "#D55E00", "#56B4E9"
-# Where a legend hides no point.
+# A legend above the axes, where it hides no point.
 ABOVE = {
     "frameon": False,
     "loc": "lower center",
@@ -25,7 +25,7 @@ ABOVE = {
 
 
 def save(figure: Figure, path: Path) -> str:
-    """Write the figure as PNG, whole or not at all; return the path to print."""
+    """Write the figure as PNG, never a part of it; return the path to print."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     try:
@@ -40,10 +40,14 @@ def save(figure: Figure, path: Path) -> str:
 
 
 def show_or_save(draw: Callable[[Figure], None], path: Path) -> str | None:
-    """Show what `draw` draws in a window, or write it to `path` where there is none.
+    """Show a figure in a window, or write it to `path` where there is no display.
+
+    Args:
+        draw: draws into the empty figure that it is given.
+        path: of the PNG.
 
     Returns:
-        The path written to, None after a window was closed.
+        The path to print; None where a window was shown.
     """
     from matplotlib import pyplot
 
@@ -165,7 +169,7 @@ def report(
     """Return confusion matrix, precision and recall, calibration and mistakes.
 
     Args:
-        measured: what evaluate.measure says of the probabilities.
+        measured: what evaluate.measure returned for the probabilities.
         images: float array of shape (n, 784), values in [0, 1], 1 is ink.
         labels: int array of shape (n,), the truth.
         probabilities: float array of shape (n, 10).

@@ -21,7 +21,7 @@ _NOISE = re.compile(
 
 @contextlib.contextmanager
 def _without_startup_noise() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2, then print all but the noise."""
+    """Hold back what is written to file descriptor 2; print all but the noise later."""
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -29,7 +29,7 @@ def _without_startup_noise() -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt:
-            # An import takes seconds and has nothing to save: no traceback for it.
+            # An import takes seconds and has nothing to save: exit without a traceback.
             raise SystemExit(130) from None
         finally:
             sys.stderr.flush()
@@ -43,10 +43,10 @@ def _without_startup_noise() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_keras() -> Iterator[None]:
-    """Keep TensorFlow from importing Keras, which takes two of its five seconds.
+    """Keep TensorFlow from importing Keras 3, which takes two of its five seconds.
 
-    It does so unless told that the Keras of before is wanted, which few have. Whoever
-    uses tf.keras later finds it all the same: the setting is undone.
+    TensorFlow imports it unless this variable asks for Keras 2. The variable is
+    restored afterwards, so that tf.keras still works for whoever uses it.
     """
     before = os.environ.get("TF_USE_LEGACY_KERAS")
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -58,7 +58,7 @@ def _without_keras() -> Iterator[None]:
             os.environ["TF_USE_LEGACY_KERAS"] = before
 
 
-# Whoever sets another level wants to see the messages.
+# A user who sets another level wants to see the messages.
 if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
     with _without_startup_noise(), _without_keras():
         import tensorflow.compat.v1 as tf

@@ -83,8 +83,8 @@ def save(session: tf.Session, saver: tf.train.Saver, run: Run) -> Run:
         The run with the checkpoints that are kept.
 
     Raises:
-        UserError: the disk is full or cannot be written to. What the folder held is as
-            it was.
+        UserError: the disk is full or cannot be written to. What the folder held is
+            unchanged.
     """
     save_dir, name = run.settings.save_dir, checkpoint_name(run.step)
     try:
@@ -107,7 +107,7 @@ def save(session: tf.Session, saver: tf.train.Saver, run: Run) -> Run:
             clean(read_config(save_dir))
         raise UserError(
             f"cannot save to {save_dir} ({_reason(error)}): stopped at step "
-            f"{run.step}; what it held before is as it was"
+            f"{run.step}; what it held before is unchanged"
         ) from None
     write_derived(run)
     clean(run)

@@ -280,7 +280,7 @@ def test_a_full_disk_leaves_the_run_that_was_to_be_replaced(
     before = predict.restore(save_dir).probabilities(IMAGES)
     with monkeypatch.context() as full:
         fail_to(what, full)
-        with pytest.raises(cli.UserError, match=r"No space left .* is as it was"):
+        with pytest.raises(cli.UserError, match=r"No space left .* is unchanged"):
             run_train("--overwrite", SEED=5)
     assert (predict.restore(save_dir).probabilities(IMAGES) == before).all()
     run = checkpoints.read_config(save_dir)
