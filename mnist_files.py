@@ -194,9 +194,9 @@ def download(name: str, mirrors: Sequence[str]) -> bytes:
         else:
             return bytes(data)
     raise DataNotFoundError(
-        f"{name}.gz is needed and no mirror gave it ({'; '.join(answers)}). Put the "
-        "four MNIST files into the data folder yourself, or train on the digits that "
-        "come with scikit-learn: python train.py --dataset digits"
+        f"{name}.gz is missing and no mirror has it ({'; '.join(answers)}). Put the "
+        "four MNIST files into the data folder, or name their folder with --data_dir. "
+        "python train.py --dataset digits trains on scikit-learn's digits instead"
     )
 
 
@@ -303,6 +303,8 @@ def load_arrays(
     missing = [name for name in names if name not in found]
     if missing:
         _refuse_to_mix(data_dir, found, missing)
+    if missing:
+        say(f"{data_dir} does not have {', '.join(missing)}: downloading")
     for name in missing:
         data = download(name, MIRRORS if source_url is None else [source_url])
         found[name] = parse_idx(data, FILES[name].magic)

@@ -193,8 +193,8 @@ def main() -> None:
     last = max(numbers[-1] for numbers in ranges)
     if last >= test.num_examples:
         raise cli.UserError(
-            f"test image {last} does not exist: there are {test.num_examples}, "
-            f"--index 0 to {test.num_examples - 1}"
+            f"there is no test image {last}: --index goes from 0 to "
+            f"{test.num_examples - 1}"
         )
     chosen = [index for numbers in ranges for index in numbers]
     images, labels = test.images[chosen], test.labels[chosen]

@@ -346,6 +346,7 @@ def begin_or_resume(command: CommandLine) -> tuple[Run, input_data.Datasets]:
     )
     found = summarize(source, data)
     if run is None:
+        resume.refuse_fallback(command, found)
         return new_run(command, found), data
     resume.compare_data(run, found)
     return run, data
@@ -358,7 +359,9 @@ def main() -> None:
     with checkpoints.lock(save_dir):
         run, data = begin_or_resume(command)
         checkpoints.prepare(run)
-        if not run.finished:
+        if run.finished:
+            print(f"already finished at step {run.step}")
+        else:
             run = train(run, data)
     if run.data.name != "mnist":
         print(input_data.NOT_MNIST[run.data.name], file=sys.stderr)

@@ -63,7 +63,7 @@ class Rule(NamedTuple):
 
 
 def _one_of(names: Collection[str]) -> Rule:
-    return Rule(str, names.__contains__, ", ".join(names))
+    return Rule(str, names.__contains__, f"one of {', '.join(names)}")
 
 
 RULES = {

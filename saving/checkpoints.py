@@ -288,7 +288,9 @@ def verify(run: Run, name: str) -> None:
         if not path.is_file():
             raise UserError(f"{path} is missing")
         if _sha256(path) != checksum:
-            raise UserError(f"{path} is damaged or of another run (other checksum)")
+            raise UserError(
+                f"{path} is damaged or belongs to another run (checksum differs)"
+            )
 
 
 def restore(
@@ -302,7 +304,13 @@ def restore(
     Raises:
         UserError: the checkpoint is damaged, or of another network than `variables`.
     """
-    verify(run, name)
+    try:
+        verify(run, name)
+    except UserError as error:
+        raise UserError(
+            f"{error}: python train.py --resume continues from the newest intact "
+            "checkpoint"
+        ) from None
     prefix = str(run.settings.save_dir / name)
     try:
         saved = dict(tf.train.list_variables(prefix))

@@ -87,8 +87,8 @@ def _with_settings_of(run: Run, command: CommandLine) -> Run:
     resumed = dataclasses.replace(run, settings=settings, overridden=overridden)
     if resumed.total_steps < run.total_steps:
         raise UserError(
-            f"LENGTH is {settings.length}: {resumed.total_steps} steps, but the run "
-            f"was started with {run.total_steps}; a resumed run may only get longer"
+            f"LENGTH is {settings.length}, but the run is {run.total_steps} steps "
+            "long: a resumed run may only get longer"
         )
     if resumed.total_steps > run.step:
         resumed = dataclasses.replace(resumed, test_accuracy=None)
@@ -130,6 +130,26 @@ def compare_data(run: Run, data: DataSummary) -> None:
             "the data differ from those this run was started with "
             f"({', '.join(differing)}): name the folder of the same data with "
             "--data_dir"
+        )
+
+
+def refuse_fallback(command: CommandLine, data: DataSummary) -> None:
+    """Refuse to replace a finished run on other data than "auto" fell back to.
+
+    Raises:
+        UserError: as said; the data the user has in mind were not found.
+    """
+    save_dir = command.settings.save_dir
+    if command.overwrite or command.settings.dataset != "auto" or data.name != "digits":
+        return
+    if not (save_dir / checkpoints.CONFIG).exists():
+        return
+    was = checkpoints.read_config(save_dir)
+    if was.finished and was.data.name != data.name:
+        raise UserError(
+            f"{save_dir} holds a finished run on {was.data.name}, which is not in "
+            f"{command.settings.data_dir}: name its folder with --data_dir, or replace "
+            "the run with --overwrite"
         )
 
 

@@ -138,15 +138,15 @@ def test_indices_are_numbers_or_ranges(flag: str, numbers: list[int]) -> None:
         (
             ["--index", str(TEST)],
             1,
-            f"test image {TEST} does not exist: there are",
+            f"there is no test image {TEST}: --index goes from 0 to {TEST - 1}",
         ),
-        (["--index", f"0-{10**20}"], 1, f"test image {10**20} does not exist"),
-        (["--first", str(10**20)], 1, f"test image {10**20 - 1} does not exist"),
+        (["--index", f"0-{10**20}"], 1, f"there is no test image {10**20}"),
+        (["--first", str(10**20)], 1, f"there is no test image {10**20 - 1}"),
         (["--index", "-1"], 2, "must be a number from 0, as 7, or a range, as 0-9"),
         (["--index", "two"], 2, "'two'; it must be a number"),
         (["--index", "9-0"], 2, "'9-0'; it must be"),
         (["--first", "0"], 2, "'0'; it must be a whole number, 1 or more"),
-        (["--first", str(TEST + 1)], 1, f"test image {TEST} does not exist"),
+        (["--first", str(TEST + 1)], 1, f"there is no test image {TEST}"),
         (["--save_dir", "nowhere"], 1, "nowhere holds no trained model: run python tr"),
         (["--data_dir", "nowhere"], 1, "nowhere does not exist: --data_dir names a"),
         (["--data_dir", __file__], 1, "is a file; the data need a folder"),
@@ -220,7 +220,9 @@ def test_a_damaged_checkpoint_is_refused(
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data[: len(data) // 2] if kind == "truncated" else data)
-    with pytest.raises(cli.UserError, match=f"{path.name} is damaged or of another"):
+    with pytest.raises(
+        cli.UserError, match=f"{path.name} is damaged or belongs to another"
+    ):
         predict.restore(save_dir)
 
 

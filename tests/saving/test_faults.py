@@ -37,7 +37,7 @@ FLAGS = (
 OFTEN = "--checkpoint_seconds=0.3"
 TOLD_BEFORE = (
     r"data: .*not MNIST.*|train\.py: .*/model\.ckpt-\S+ is "
-    r"(missing|damaged or of another run \(other checksum\))"
+    r"(missing|damaged or belongs to another run \(checksum differs\))"
 )
 
 

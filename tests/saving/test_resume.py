@@ -138,12 +138,14 @@ def test_a_resumed_run_may_get_longer_and_not_shorter(
 ) -> None:
     save_dir = run_train()
     run_train("--resume")
-    assert "resuming" not in capsys.readouterr().out
+    assert "already finished at step 12\n" in capsys.readouterr().out
     run_train("--resume", "--steps=17")
     run = checkpoints.read_config(save_dir)
     assert run.step == run.total_steps == 17
     assert [row.step for row in run.history] == [5, 10, 12, 15, 17]
-    with pytest.raises(cli.UserError, match=r"LENGTH is 16 steps: .* with 17; "):
+    with pytest.raises(
+        cli.UserError, match="LENGTH is 16 steps, but the run is 17 steps long"
+    ):
         run_train("--resume", "--steps=16")
     assert_stops(lambda: run_train("--resume", "--epochs=4", stop_at=19), 143)
     run_train("--resume")
@@ -185,6 +187,20 @@ def test_a_run_on_the_embedded_digits_stays_with_them(
     write_set(tmp_path / "new")  # from now on "auto" is another set
     save_dir = run_train("--resume", **constants)
     assert checkpoints.read_config(save_dir).data.name == "digits"
+
+
+def test_the_embedded_digits_replace_no_finished_run_on_other_data(
+    run_train: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mnist_files, "MIRRORS", ())
+    save_dir = run_train()
+    nowhere = f"--data_dir={tmp_path / 'nowhere'}"
+    with pytest.raises(cli.UserError, match=r"a finished run on own, which is not in"):
+        run_train(nowhere)
+    assert checkpoints.read_config(save_dir).data.name == "own"
+    run_train(nowhere, "--overwrite")
+    assert checkpoints.read_config(save_dir).data.name == "digits"
+    run_train(nowhere)  # the digits may replace the digits
 
 
 def test_an_interrupted_run_is_not_replaced_unasked(
@@ -360,7 +376,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_taken(
     capsys.readouterr()
     run_train("--resume")
     error = capsys.readouterr().err
-    assert f"{data} is damaged or of another run" in error
+    assert f"{data} is damaged or belongs to another run" in error
     assert "resuming from step 10, model.ckpt-10" in error
     resumed = fingerprint(tmp_path / "save")
     assert resumed["weights"] == whole["weights"]
@@ -574,7 +590,10 @@ def test_a_finished_run_of_format_1_stays_finished(
     printed = capsys.readouterr().out
     rewrite_config(save_dir, as_format_1)
     run_train("--resume")
-    assert capsys.readouterr().out == "\n".join(printed.splitlines()[-2:]) + "\n"
+    assert capsys.readouterr().out.splitlines() == [
+        "already finished at step 12",
+        *printed.splitlines()[-2:],
+    ]
 
 
 def test_an_unknown_format_is_named(run_train: Callable[..., Path]) -> None:
