@@ -4,16 +4,18 @@
 
 prints what the data folder holds and draws sixteen digits.
 
-`read_data_sets` has the interface of TensorFlow 1's
+The first part has the interface of TensorFlow 1's
 ``tensorflow.examples.tutorials.mnist.input_data``, so that a script written for that
-module runs again with ``import input_data``. No TensorFlow in here.
+module runs again with ``import input_data``, and has the batches it had:
+docs/tensorflow-1.md compares the two name by name. No TensorFlow in here.
 """
 
 import functools
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +23,17 @@ import numpy.typing as npt
 from mnist_files import (
     CLASSES,
     IMAGE_SIZE,
+    IMAGES,
+    LABELS,
+    LECUN_URL,
     TEST_FILES,
     DataError,
     DataNotFoundError,
     load_arrays,
+    parse_idx,
     say,
 )
+from mnist_files import maybe_download as maybe_download  # TensorFlow 1 has it here
 
 DATASETS = ("auto", "mnist", "digits")
 DIGITS_TEST = 300  # of the embedded digits, held out
@@ -40,23 +47,74 @@ NOT_MNIST = {
 
 # ---------------------------------------------------- the interface of TensorFlow 1
 
+DEFAULT_SOURCE_URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
+SOURCE_URL = LECUN_URL  # the name and address of its first versions
 
-@functools.lru_cache(maxsize=4)
-def epoch_order(seed: int, epoch: int, num_examples: int) -> np.ndarray:
-    """Return the order of an epoch's examples: int64 array of shape (num_examples,).
 
-    It depends on the arguments alone, so that a resumed run sees the same batches.
+def extract_images(f: BinaryIO) -> np.ndarray:
+    """Return the images in an open IDX file, gzip-compressed or not.
+
+    Returns:
+        uint8 array of shape (n, rows, columns, 1).
+
+    Raises:
+        DataError: a ValueError; the file holds anything else.
     """
-    return np.random.default_rng([seed, epoch]).permutation(num_examples)
+    return _extract(f, IMAGES)[..., np.newaxis]
+
+
+def extract_labels(
+    f: BinaryIO, one_hot: bool = False, num_classes: int = CLASSES
+) -> np.ndarray:
+    """Return the labels in an open IDX file, gzip-compressed or not.
+
+    Returns:
+        uint8 array of shape (n,), or what `dense_to_one_hot` makes of it.
+
+    Raises:
+        DataError: a ValueError; the file holds anything else.
+    """
+    labels = _extract(f, LABELS)
+    return dense_to_one_hot(labels, num_classes) if one_hot else labels
+
+
+def _extract(f: BinaryIO, magic: int) -> np.ndarray:
+    try:
+        return parse_idx(f.read(), magic)[0]
+    except DataError as error:
+        raise DataError(f"{getattr(f, 'name', 'IDX file')}: {error}") from None
+
+
+def dense_to_one_hot(labels_dense: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return labels as rows of zeros with a one.
+
+    Args:
+        labels_dense: array of n integers from 0 to `num_classes` - 1.
+        num_classes: length of a row.
+
+    Returns:
+        float64 array of shape (n, num_classes).
+
+    Raises:
+        DataError: a label does not fit into a row.
+    """
+    labels = labels_dense.ravel()
+    if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
+        raise DataError(
+            f"labels are {labels.min()} to {labels.max()}; one-hot rows of "
+            f"{num_classes} take 0 to {num_classes - 1}: read them with one_hot=False "
+            "and call dense_to_one_hot with a larger num_classes"
+        )
+    one_hot = np.zeros((len(labels), num_classes))
+    one_hot[np.arange(len(labels)), labels] = 1
+    return one_hot
 
 
 class DataSet:
     """Images with their labels, handed out in batches.
 
-    Attributes:
-        images: float32 array of shape (n, 784), values in [0, 1], unless
-            `read_data_sets` was asked for another form.
-        labels: uint8 array of shape (n,); or float64 of shape (n, 10), one-hot.
+    The state has TensorFlow 1's names (`_images`, `_labels`, `_num_examples`,
+    `_index_in_epoch`, `_epochs_completed`), because scripts read and set it.
     """
 
     def __init__(
@@ -65,55 +123,152 @@ class DataSet:
         labels: np.ndarray,
         fake_data: bool = False,
         one_hot: bool = False,
+        dtype: npt.DTypeLike = np.float32,
+        reshape: bool = True,
         seed: int | None = None,
     ) -> None:
-        """Hold the arrays; `seed` decides the order of batches, None a random one."""
-        self.images = images
-        self.labels = labels
-        self.num_examples = 10_000 if fake_data else len(images)
+        """Hold the arrays; seed numpy.random, which decides the order of batches.
+
+        Args:
+            images: array of shape (n, rows, columns, 1), values 0 to 255.
+            labels: array of n labels or rows.
+            fake_data: 10,000 examples, and batches of ones.
+            one_hot: whether the labels of these are rows of ten.
+            dtype: float32 divides the images by 255, uint8 leaves them as they are;
+                NumPy's types, or TensorFlow's.
+            reshape: make images of shape (n, rows * columns).
+            seed: for numpy.random. None takes the seed of TensorFlow's graph, where
+                TensorFlow is loaded and `tf.set_random_seed` was called; else the
+                order differs from run to run.
+
+        Raises:
+            AssertionError: there are not as many labels as images, or `reshape` has
+                images of another shape.
+            TypeError: `dtype` is neither of the two.
+        """
+        np.random.seed(_numpy_seed(seed))  # noqa: NPY002, as in TensorFlow 1
+        dtype = _image_dtype(dtype)
+        self.one_hot = one_hot
         self._fake_data = fake_data
-        self._one_hot = one_hot
-        self._seed = seed if seed is not None else int.from_bytes(os.urandom(4), "big")
-        self._handed_out = 0
+        self._num_examples = 10_000 if fake_data else len(images)
+        self._images = images if fake_data else _prepare(images, labels, dtype, reshape)
+        self._labels = labels
+        self._epochs_completed = 0
+        self._index_in_epoch = 0
+
+    @property
+    def images(self) -> np.ndarray:
+        """The images, in the order of the batches of this epoch."""
+        return self._images
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The labels of `images`."""
+        return self._labels
+
+    @property
+    def num_examples(self) -> int:
+        """The number of images."""
+        return self._num_examples
 
     @property
     def epochs_completed(self) -> int:
         """The number of times that `next_batch` went past the last example."""
-        return max(0, self._handed_out - 1) // self.num_examples
+        return self._epochs_completed
 
     def next_batch(
         self, batch_size: int, fake_data: bool = False, shuffle: bool = True
     ) -> tuple[Any, Any]:
-        """Return the next `batch_size` images and labels.
+        """Return the next `batch_size` images and labels, as TensorFlow 1 does.
 
-        A batch that reaches the end of an epoch is filled up from the next one, whose
-        order differs. Without `shuffle` the order is that of the arrays.
+        A batch that reaches the end of an epoch is filled up from the next one. With
+        `shuffle`, the arrays themselves are shuffled where an epoch begins. A batch
+        within an epoch is a view of them.
         """
         if fake_data or self._fake_data:
-            label = [1] + [0] * (CLASSES - 1) if self._one_hot else 0
+            label = [1] + [0] * (CLASSES - 1) if self.one_hot else 0
             image = [1] * IMAGE_SIZE**2
             return [image] * batch_size, [label] * batch_size
-        start = self._handed_out
-        self._handed_out += batch_size
-        return self._take(start, self._handed_out, shuffle)
+        n, start = self._num_examples, self._index_in_epoch
+        stop = start + batch_size
+        if shuffle and start == 0 and self._epochs_completed == 0:
+            self._shuffle()
+        if stop <= n:
+            self._index_in_epoch = stop
+            return self._images[start:stop], self._labels[start:stop]
+        rest = self._images[start:n], self._labels[start:n]
+        self._epochs_completed += 1
+        self._index_in_epoch = stop - n
+        if shuffle:
+            self._shuffle()
+        return (
+            np.concatenate((rest[0], self._images[: stop - n])),
+            np.concatenate((rest[1], self._labels[: stop - n])),
+        )
 
-    def batch(self, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the images and labels of training step `step`, counted from 0.
+    def _shuffle(self) -> None:
+        order = np.random.permutation(self._num_examples)  # noqa: NPY002, as above
+        self._images = self._images[order]
+        self._labels = self._labels[order]
 
-        The same examples as the (step + 1)th `next_batch` of a new data set gives, but
-        a function of the seed and the step alone.
-        """
-        return self._take(step * batch_size, (step + 1) * batch_size, shuffle=True)
 
-    def _take(self, start: int, stop: int, shuffle: bool) -> tuple[Any, Any]:
-        n = self.num_examples
-        parts = []
-        for epoch in range(start // n, (stop - 1) // n + 1):
-            places = slice(max(0, start - epoch * n), min(n, stop - epoch * n))
-            order = epoch_order(self._seed, epoch, n) if shuffle else np.arange(n)
-            parts.append(order[places])
-        chosen = np.concatenate(parts) if len(parts) > 1 else parts[0]
-        return self.images[chosen], self.labels[chosen]
+def _prepare(
+    images: np.ndarray, labels: np.ndarray, dtype: np.dtype, reshape: bool
+) -> np.ndarray:
+    """Return a data set's images in the form that its constructor was asked for."""
+    if len(images) != len(labels):
+        raise AssertionError(
+            f"{len(images)} images and {len(labels)} labels; the numbers must be equal"
+        )
+    if reshape:
+        if images.ndim != 4 or images.shape[3] != 1:
+            raise AssertionError(
+                f"images of shape {images.shape}; reshape takes (n, rows, columns, 1)"
+            )
+        images = images.reshape(len(images), images.shape[1] * images.shape[2])
+    if dtype == np.float32:
+        images = np.multiply(images, 1 / 255, dtype=np.float32)
+    return images
+
+
+def _image_dtype(dtype: npt.DTypeLike) -> np.dtype:
+    """Return NumPy's type for NumPy's or TensorFlow's, to which `float` is float32."""
+    if isinstance(dtype, type | str) and dtype in (float, "float"):
+        dtype = np.float32
+    dtype = np.dtype(getattr(dtype, "as_numpy_dtype", dtype))
+    if dtype not in (np.float32, np.uint8):
+        raise TypeError(f"image dtype is {dtype}; it must be float32 or uint8")
+    return dtype
+
+
+def _numpy_seed(seed: int | None) -> int | None:
+    """Return what TensorFlow 1 seeds numpy.random with; None is a random seed.
+
+    That is the first number that its `random_seed.get_seed(seed)` returns where `seed`
+    is None, the second where it is not.
+    """
+    largest = 2**31 - 1
+    graph_seed = _graph_seed()
+    if graph_seed is not None:
+        graph_seed %= largest
+    if seed is None:
+        return graph_seed
+    # Two zeros would be no seed to TensorFlow.
+    return seed % largest or (largest if graph_seed == 0 else 0)
+
+
+def _graph_seed() -> int | None:
+    """Return the seed of TensorFlow's default graph; None without it.
+
+    TensorFlow is asked only where the script has imported it.
+    """
+    ops = sys.modules.get("tensorflow.python.framework.ops")
+    context = sys.modules.get("tensorflow.python.eager.context")
+    if ops is None or context is None:
+        return None
+    if context.executing_eagerly():
+        return context.global_seed()
+    return ops.get_default_graph().seed
 
 
 class Datasets(NamedTuple):
@@ -132,7 +287,7 @@ def read_data_sets(
     reshape: bool = True,
     validation_size: int = 5000,
     seed: int | None = None,
-    source_url: str | None = None,
+    source_url: str | None = DEFAULT_SOURCE_URL,
 ) -> Datasets:
     """Read MNIST, or a data set of the same form; download what is missing.
 
@@ -140,56 +295,41 @@ def read_data_sets(
         train_dir: folder of the four files.
         fake_data: no files; batches of ones, for trying a script.
         one_hot: labels as float64 rows of ten instead of uint8 digits.
-        dtype: float32 for values in [0, 1], uint8 for 0 to 255; also TensorFlow's
-            names for them.
+        dtype: see `DataSet`.
         reshape: images of shape (n, 784) instead of (n, 28, 28, 1).
         validation_size: the number of training images, the first, for validation.
-        seed: decides the order of the batches.
-        source_url: where to download from instead of MIRRORS.
+        seed: see `DataSet`.
+        source_url: where to download from; the default stands for MIRRORS.
 
     Raises:
         TypeError: `dtype` is neither of the two.
         ValueError: `validation_size` is out of range.
-        DataError: see `load_arrays`.
+        DataError: see `load_arrays`; or `one_hot`, and a label is above 9.
     """
-    dtype = np.dtype(getattr(dtype, "as_numpy_dtype", dtype))
-    if dtype not in (np.float32, np.uint8):
-        raise TypeError(f"image dtype is {dtype}; it must be float32 or uint8")
     if fake_data:
-        nothing = np.zeros((0,))
-        return Datasets(
-            *(DataSet(nothing, nothing, True, one_hot, seed) for _ in Datasets._fields)
-        )
+        options = {"fake_data": True, "one_hot": one_hot, "dtype": dtype, "seed": seed}
+        return Datasets(*(DataSet([], [], **options) for _ in Datasets._fields))
     arrays, is_mnist, _ = load_arrays(train_dir, source_url=source_url)
     if not is_mnist:
         say(f"{train_dir}: {NOT_MNIST['own']}")
-    return split(arrays.values(), validation_size, seed, one_hot, dtype, reshape)
-
-
-def data_set(
-    images: np.ndarray,
-    labels: np.ndarray,
-    seed: int | None,
-    one_hot: bool = False,
-    dtype: npt.DTypeLike = np.float32,
-    reshape: bool = True,
-) -> DataSet:
-    """Return the data set of uint8 arrays, with the options of `read_data_sets`."""
-    n = len(images)
-    images = images.reshape(
-        (n, IMAGE_SIZE**2) if reshape else (n, IMAGE_SIZE, IMAGE_SIZE, 1)
-    )
-    if dtype == np.float32:
-        images = np.multiply(images, 1 / 255, dtype=np.float32)
     if one_hot:
-        labels = np.eye(CLASSES)[labels]
-    return DataSet(images, labels, one_hot=one_hot, seed=seed)
+        for name, array in arrays.items():
+            if array.ndim == 1:
+                arrays[name] = dense_to_one_hot(array, CLASSES)
+    return split(
+        arrays.values(), validation_size, dtype=dtype, reshape=reshape, seed=seed
+    )
+
+
+def load_mnist(train_dir: str | os.PathLike = "MNIST-data") -> Datasets:
+    """Read MNIST with all defaults of `read_data_sets`."""
+    return read_data_sets(train_dir)
 
 
 def split(
-    arrays: Iterable[np.ndarray], validation_size: int, *options: object
+    arrays: Iterable[np.ndarray], validation_size: int, **options: object
 ) -> Datasets:
-    """Split the four arrays of MNIST; the options are those of `data_set`.
+    """Split the four arrays of MNIST; the options are those of `DataSet`.
 
     Raises:
         DataError: `validation_size` is out of range.
@@ -202,10 +342,40 @@ def split(
             "of training images"
         )
     return Datasets(
-        data_set(train_images[v:], train_labels[v:], *options),
-        data_set(train_images[:v], train_labels[:v], *options),
-        data_set(test_images, test_labels, *options),
+        DataSet(train_images[v:, ..., np.newaxis], train_labels[v:], **options),
+        DataSet(train_images[:v, ..., np.newaxis], train_labels[:v], **options),
+        DataSet(test_images[..., np.newaxis], test_labels, **options),
     )
+
+
+# ----------------------------------------------------------- the batches of train.py
+
+
+@functools.lru_cache(maxsize=4)
+def epoch_order(seed: int, epoch: int, num_examples: int) -> np.ndarray:
+    """Return the order of an epoch's examples: int64 array of shape (num_examples,).
+
+    It depends on the arguments alone, so that a resumed run sees the same batches.
+    """
+    return np.random.default_rng([seed, epoch]).permutation(num_examples)
+
+
+def batch(
+    data: DataSet, seed: int, step: int, batch_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images and labels of training step `step`, counted from 0.
+
+    A function of its arguments alone; `next_batch` has no part in it. A batch that
+    reaches the end of an epoch is filled up from the next one.
+    """
+    n = data.num_examples
+    start, stop = step * batch_size, (step + 1) * batch_size
+    parts = []
+    for epoch in range(start // n, (stop - 1) // n + 1):
+        places = slice(max(0, start - epoch * n), min(n, stop - epoch * n))
+        parts.append(epoch_order(seed, epoch, n)[places])
+    chosen = np.concatenate(parts) if len(parts) > 1 else parts[0]
+    return data.images[chosen], data.labels[chosen]
 
 
 # ------------------------------------------------ the data that the scripts use
@@ -218,9 +388,7 @@ class Source(NamedTuple):
     sha256: str  # of its files; "" for scikit-learn's digits
 
 
-def load(
-    dataset: str, data_dir: Path, validation_size: int, seed: int
-) -> tuple[Source, Datasets]:
+def load(dataset: str, data_dir: Path, validation_size: int) -> tuple[Source, Datasets]:
     """Return the data that a script trains on, and their source.
 
     Args:
@@ -228,21 +396,21 @@ def load(
             for scikit-learn's; "auto" for MNIST where it is available, else digits.
         data_dir: folder of the four files.
         validation_size: the number of training images kept for validation.
-        seed: decides the order of the batches.
 
     Returns:
         The source and the splits, float32 images of shape (n, 784) and uint8 labels.
 
     Raises:
-        DataError: the data are not available or damaged, or `validation_size` is out
-            of range.
+        DataError: the data are not available, damaged or of another form than the
+            networks take, or `validation_size` is out of range.
     """
     if dataset != "digits":
         try:
             arrays, is_mnist, sha256 = load_arrays(data_dir)
+            _refuse_other_forms(data_dir, arrays)
             if not is_mnist:
                 say(f"{data_dir}: {NOT_MNIST['own']}")
-            splits = split(arrays.values(), validation_size, seed)
+            splits = split(arrays.values(), validation_size)
             return Source("mnist" if is_mnist else "own", sha256), splits
         except DataNotFoundError as error:
             if dataset == "mnist":
@@ -251,7 +419,7 @@ def load(
             say(NOT_MNIST["digits"])
     arrays = embedded_digits()
     validation_size = min(validation_size, DIGITS_VALIDATION)
-    return Source("digits", ""), split(arrays, validation_size, seed)
+    return Source("digits", ""), split(arrays, validation_size)
 
 
 def load_test(dataset: str, data_dir: Path) -> tuple[Source, DataSet]:
@@ -262,16 +430,34 @@ def load_test(dataset: str, data_dir: Path) -> tuple[Source, DataSet]:
         (n, 784) with uint8 labels.
 
     Raises:
-        DataError: the files are not available or damaged.
+        DataError: the files are not available, damaged or of another form than the
+            networks take.
     """
     if dataset == "digits":
-        test_images, test_labels = embedded_digits()[2:]
-        return Source("digits", ""), data_set(test_images, test_labels, None)
+        images, labels = embedded_digits()[2:]
+        return Source("digits", ""), DataSet(images[..., np.newaxis], labels)
     arrays, is_mnist, sha256 = load_arrays(data_dir, TEST_FILES)
+    _refuse_other_forms(data_dir, arrays)
     if dataset == "mnist" and not is_mnist:
         say(f"{data_dir}: {NOT_MNIST['own']}")
+    images, labels = arrays.values()
     source = Source("mnist" if is_mnist else "own", sha256)
-    return source, data_set(*arrays.values(), None)
+    return source, DataSet(images[..., np.newaxis], labels)
+
+
+def _refuse_other_forms(data_dir: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Raise DataError for images or labels that the networks cannot take."""
+    for name, array in arrays.items():
+        if array.ndim == 1 and array.max() >= CLASSES:
+            raise DataError(
+                f"{data_dir}: {name} has labels up to {array.max()}; train.py's "
+                f"networks know 0 to {CLASSES - 1}"
+            )
+        if array.ndim == 3 and array.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE):
+            raise DataError(
+                f"{data_dir}: {name} has images of {array.shape[1]}x{array.shape[2]} "
+                f"pixels; train.py's networks take {IMAGE_SIZE}x{IMAGE_SIZE}"
+            )
 
 
 def embedded_digits() -> list[np.ndarray]:
@@ -340,7 +526,7 @@ def main() -> None:
     parser.add_argument("--index", type=int, help="print this training image, from 0")
     args = parser.parse_args()
     size = args.validation_size if args.index is None else 0
-    source, splits = load(args.dataset, args.data_dir, size, seed=0)
+    source, splits = load(args.dataset, args.data_dir, size)
     train = splits.train
     if args.index is None:
         print(f"{source.name}: images of 28x28 pixels, labels 0 to 9")

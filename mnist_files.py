@@ -29,11 +29,16 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://raw.githubusercontent.com/fgnt/mnist/master/",
 )
+# Addresses that scripts for TensorFlow 1 name for MNIST: its two defaults.
+LECUN_URL = "http://yann.lecun.com/exdb/mnist/"  # answers 404 since 2025
+TENSORFLOW_URLS = (LECUN_URL, LECUN_URL.replace("http:", "https:"), MIRRORS[0])
 STALL_SECONDS = 15  # without a byte, after which a mirror is given up
 DOWNLOAD_SECONDS = 600  # for a file, after which it is given up as well
 IMAGE_SIZE = 28  # pixels
 CLASSES = 10
+IMAGES, LABELS = 0x0803, 0x0801  # magic numbers of IDX: bytes in 3 dimensions, in 1
 MAX_EXAMPLES = 1_000_000  # more than any set of this form; bounds what is unpacked
+MAX_FILE_BYTES = MAX_EXAMPLES * IMAGE_SIZE**2 + 16
 
 
 class Idx(NamedTuple):
@@ -46,22 +51,22 @@ class Idx(NamedTuple):
 
 FILES = {
     "train-images-idx3-ubyte": Idx(
-        0x0803,
+        IMAGES,
         47_040_016,
         "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     ),
     "train-labels-idx1-ubyte": Idx(
-        0x0801,
+        LABELS,
         60_008,
         "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     ),
     "t10k-images-idx3-ubyte": Idx(
-        0x0803,
+        IMAGES,
         7_840_016,
         "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     ),
     "t10k-labels-idx1-ubyte": Idx(
-        0x0801,
+        LABELS,
         10_008,
         "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
     ),
@@ -85,10 +90,10 @@ def parse_idx(data: bytes, magic: int) -> tuple[np.ndarray, str]:
 
     Args:
         data: the file's bytes, plain or gzip-compressed.
-        magic: 0x0803 for images, 0x0801 for labels.
+        magic: IMAGES or LABELS.
 
     Returns:
-        uint8 array of shape (n, 28, 28) or labels of shape (n,) in 0..9, and 64
+        uint8 array of shape (n, rows, columns) or labels of shape (n,), and 64
         hexadecimal digits.
 
     Raises:
@@ -98,7 +103,7 @@ def parse_idx(data: bytes, magic: int) -> tuple[np.ndarray, str]:
     compressed = data.startswith(b"\x1f\x8b")
     stream = gzip.GzipFile(fileobj=io.BytesIO(data)) if compressed else io.BytesIO(data)
     try:
-        header = stream.read(16 if magic == 0x0803 else 8)
+        header = stream.read(16 if magic == IMAGES else 8)
         shape = _shape(header, magic)
         size = math.prod(shape)
         # Deflate shrinks 1,032 times at best.
@@ -114,9 +119,6 @@ def parse_idx(data: bytes, magic: int) -> tuple[np.ndarray, str]:
         found = f"more than {size}" if len(payload) > size else len(payload)
         raise DataError(f"it holds {found} bytes where its header promises {size}")
     array = np.frombuffer(payload, np.uint8).reshape(shape)
-    if magic == 0x0801 and array.max() >= CLASSES:
-        at = int(np.argmax(array >= CLASSES))
-        raise DataError(f"label {array[at]} at place {at}; labels are 0 to 9")
     digest = hashlib.sha256(header)
     digest.update(payload)
     return array, digest.hexdigest()
@@ -132,8 +134,8 @@ def _shape(header: bytes, magic: int) -> tuple[int, ...]:
         raise DataError("it ends within its header")
     if not 1 <= dims[0] <= MAX_EXAMPLES:
         raise DataError(f"it claims {dims[0]} items; 1 to {MAX_EXAMPLES} are read")
-    if dims[1:] not in ((), (IMAGE_SIZE, IMAGE_SIZE)):
-        raise DataError(f"images of {dims[1]}x{dims[2]} pixels, expected 28x28")
+    if 0 in dims:
+        raise DataError(f"it claims images of {dims[1]}x{dims[2]} pixels")
     return dims
 
 
@@ -145,11 +147,11 @@ def _read_at_most(stream: BinaryIO, size: int) -> bytearray:
 
 
 def _read_file(path: Path, name: str) -> tuple[np.ndarray, str]:
-    limit = MAX_EXAMPLES * IMAGE_SIZE * IMAGE_SIZE + 16
+    size = path.stat().st_size
     try:
-        if path.stat().st_size > limit:
+        if size > MAX_FILE_BYTES:
             raise DataError(
-                f"it has {path.stat().st_size} bytes; at most {limit} are accepted"
+                f"it has {size} bytes; at most {MAX_FILE_BYTES} are accepted"
             )
         return parse_idx(path.read_bytes(), FILES[name].magic)
     except DataError as error:
@@ -166,6 +168,70 @@ def _places(data_dir: Path, name: str) -> Iterator[Path]:
 
 # ----------------------------------------------------------------------- downloading
 
+_DOWNLOAD_ERRORS = (OSError, http.client.HTTPException, ValueError)
+
+
+def mirrors_of(source_url: str | None) -> Sequence[str]:
+    """Return where to download from: MIRRORS, unless another address is given.
+
+    Args:
+        source_url: base address; "" and TensorFlow 1's defaults count as none.
+    """
+    if not source_url or f"{source_url}/".startswith(TENSORFLOW_URLS):
+        return MIRRORS
+    return [source_url]
+
+
+def maybe_download(
+    filename: str, work_directory: str | os.PathLike, source_url: str | None = None
+) -> str:
+    """Return the path of a file in a folder; download it if it is not there.
+
+    Args:
+        filename: the file's name, ``train-images-idx3-ubyte.gz`` for example.
+        work_directory: the folder, made if it is missing.
+        source_url: full address of the file. MNIST's own files come from MIRRORS, with
+            their checksums verified, where it is left out or TensorFlow 1's default.
+
+    Raises:
+        DataNotFoundError: nobody sent the file, or something else under its name.
+    """
+    path = Path(work_directory) / filename
+    if not path.exists():
+        name = filename.removesuffix(".gz")
+        is_mnist = f"{name}.gz" == filename and name in FILES
+        if is_mnist and mirrors_of(source_url) is MIRRORS:
+            data = download(name, MIRRORS)
+        elif source_url:
+            data = _download_from(filename, source_url)
+        else:
+            raise DataNotFoundError(f"{path} is missing, and no address is given")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_file(path, data)
+        say(f"downloaded {path}, {len(data)} bytes")
+    return os.path.join(work_directory, filename)
+
+
+def _download_from(filename: str, url: str) -> bytes:
+    """Download a file from its full address; check that an IDX file is one."""
+    magic = {"idx3": IMAGES, "idx1": LABELS}.get(filename.partition("-ubyte")[0][-4:])
+    try:
+        data = _fetch(url, MAX_FILE_BYTES)
+        if magic:
+            parse_idx(data, magic)
+    except _DOWNLOAD_ERRORS as error:
+        raise DataNotFoundError(
+            f"{filename} is missing and was not downloaded ({_answer(url, error)})"
+        ) from None
+    return bytes(data)
+
+
+def _answer(url: str, error: Exception) -> str:
+    """Return what an address answered, in a few words."""
+    reason = getattr(error, "reason", None) or error
+    code = f"{error.code} " if isinstance(error, urllib.error.HTTPError) else ""
+    return f"{urllib.parse.urlsplit(url).netloc}: {code}{reason}"
+
 
 def download(name: str, mirrors: Sequence[str]) -> bytes:
     """Download one MNIST file, gzip-compressed, from the first mirror that has it.
@@ -173,7 +239,7 @@ def download(name: str, mirrors: Sequence[str]) -> bytes:
     Args:
         name: a key of FILES; ``name.gz`` is fetched.
         mirrors: base addresses, tried in order. A file from MIRRORS must have MNIST's
-            checksum; from elsewhere it may be another data set of the same sizes.
+            checksum; from elsewhere it may be another data set of the same form.
 
     Raises:
         DataNotFoundError: no mirror has it; the text says what each one answered.
@@ -183,14 +249,13 @@ def download(name: str, mirrors: Sequence[str]) -> bytes:
     for mirror in mirrors:
         url = f"{mirror.rstrip('/')}/{name}.gz"
         try:
-            data = _fetch(url, limit=idx.payload_bytes)
+            known = mirror in MIRRORS
+            data = _fetch(url, idx.payload_bytes if known else MAX_FILE_BYTES)
             _, sha256 = parse_idx(data, idx.magic)
-            if sha256 != idx.sha256 and mirror in MIRRORS:
+            if known and sha256 != idx.sha256:
                 raise DataError("its checksum is not that of MNIST")
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = getattr(error, "reason", None) or error
-            code = f"{error.code} " if isinstance(error, urllib.error.HTTPError) else ""
-            answers.append(f"{urllib.parse.urlsplit(url).netloc}: {code}{reason}")
+        except _DOWNLOAD_ERRORS as error:
+            answers.append(_answer(url, error))
         else:
             return bytes(data)
     raise DataNotFoundError(
@@ -286,7 +351,7 @@ def load_arrays(
     Args:
         data_dir: folder with the files under any of their usual names.
         names: keys of FILES, images before labels.
-        source_url: where to download from instead of MIRRORS.
+        source_url: see `mirrors_of`.
 
     Returns:
         uint8 arrays as `parse_idx` gives them. A data set with other checksums than
@@ -306,7 +371,7 @@ def load_arrays(
     if missing:
         say(f"{data_dir} does not have {', '.join(missing)}: downloading")
     for name in missing:
-        data = download(name, MIRRORS if source_url is None else [source_url])
+        data = download(name, mirrors_of(source_url))
         found[name] = parse_idx(data, FILES[name].magic)
         data_dir.mkdir(parents=True, exist_ok=True)
         for path in bad[name]:

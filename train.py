@@ -31,7 +31,14 @@ from common import cli, plots
 from common.session import session_config, tf
 from common.settings import CommandLine, Settings, read_command_line
 from saving import checkpoints, resume
-from saving.run import Evaluation, Run, append_history, new_run, summarize
+from saving.run import (
+    Evaluation,
+    Run,
+    append_history,
+    existing_data_dir,
+    new_run,
+    summarize,
+)
 
 # ---------------------------------------------------------------------- constants
 DATASET = "auto"  # mnist, digits (scikit-learn's), or auto: mnist where available
@@ -156,8 +163,9 @@ def run_steps(
         leave=False,
     ) as bar:
         for step in steps:
-            images, labels = data.batch(step - 1, settings.batch_size)
-            feed[graph.images], feed[graph.labels] = images, labels
+            feed[graph.images], feed[graph.labels] = input_data.batch(
+                data, settings.seed, step - 1, settings.batch_size
+            )
             _, loss = session.run((graph.train_op, graph.loss), feed)
             if not math.isfinite(loss):
                 raise not_finite(f"the loss is {loss}", step, settings)
@@ -285,8 +293,9 @@ def finish(
         f"{run.settings.network} on {run.data.name}, {run.step} steps, "
         f"test accuracy {run.test_accuracy:.4f}"
     )
-    figure = plots.curves([vars(row) for row in run.history], title)
-    plots.save(figure, run.settings.save_dir / "curves.png")
+    rows = [vars(row) for row in run.history]
+    path = run.settings.save_dir / "curves.png"
+    plots.save(lambda: plots.curves(rows, title), path)
     return run
 
 
@@ -340,9 +349,8 @@ def begin_or_resume(command: CommandLine) -> tuple[Run, input_data.Datasets]:
     settings = run.settings if run else command.settings
     source, data = input_data.load(
         resume.data_set_of(run) if run else settings.dataset,
-        settings.data_dir,
+        existing_data_dir(run) if run else settings.data_dir,
         settings.validation_size,
-        settings.seed,
     )
     found = summarize(source, data)
     if run is None:

@@ -23,6 +23,7 @@ import runner  # noqa: F401, puts the project's folder on the path
 import input_data
 
 INFERENCE_BATCH = 500
+SEED = 1  # of the order of batches
 
 
 class Contender(NamedTuple):
@@ -113,7 +114,7 @@ def article(data: input_data.Datasets, threads: int) -> Contender:
 
     def steps(batch_size: int, count: int) -> None:
         for step in range(count):
-            x, labels = data.train.batch(step, batch_size)
+            x, labels = input_data.batch(data.train, SEED, step, batch_size)
             y = np.eye(10, dtype=np.float32)[labels]
             session.run(train_op, {images: x, one_hot: y, keep_prob: 0.5})
             session.run(accuracy, {images: x, one_hot: y, keep_prob: 1.0})
@@ -163,7 +164,7 @@ def pytorch(
     def steps(batch_size: int, count: int) -> None:
         network.train()
         for step in range(count):
-            images, labels = data.train.batch(step, batch_size)
+            images, labels = input_data.batch(data.train, SEED, step, batch_size)
             images = torch.from_numpy(images.reshape(-1, 1, 28, 28))
             labels = torch.from_numpy(labels.astype(np.int64))
             loss = nn.functional.cross_entropy(logits(images).float(), labels)
@@ -256,7 +257,7 @@ def main() -> None:
     name, threads, data_dir = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # frameworks print on standard output
-    _, data = input_data.load("mnist", Path(data_dir), 5000, 1)
+    _, data = input_data.load("mnist", Path(data_dir), 5000)
     build, options = CONTENDERS[name]
     contender = build(data, int(threads), **options)
     print("ready", file=answers)

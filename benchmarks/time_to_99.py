@@ -206,7 +206,7 @@ def main() -> None:
     args = parser.parse_args()
     data_dir = args.data_dir.resolve()
     if args.peer:
-        _, data = input_data.load("mnist", data_dir, 0, args.seed)
+        _, data = input_data.load("mnist", data_dir, 0)
         print(json.dumps(PEERS[args.peer](data, args.seed)))
         return
     results: dict[str, list[Found]] = {name: [] for name in (OURS, *PEERS)}

@@ -8,5 +8,10 @@ SAVE_DIR = ROOT / "save_model"  # what train.py writes to unless told otherwise
 
 
 def absolute(path: str | os.PathLike, base: Path) -> Path:
-    """Return a path that may be relative to `base` as an absolute one."""
-    return Path(os.path.abspath(base / path))
+    """Return a path as an absolute one: ``~`` is the home folder, else from `base`."""
+    return Path(os.path.abspath(base / os.path.expanduser(path)))
+
+
+def from_here(path: str) -> Path:
+    """Return a path of the command line as an absolute one; a type for argparse."""
+    return absolute(path, Path.cwd())

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import input_data
 import model
 from common.cli import ArgumentParser, UserError
-from common.paths import ROOT, absolute
+from common.paths import ROOT, absolute, from_here
 
 UNITS = ("steps", "epochs")
 
@@ -187,7 +187,7 @@ def read_command_line(
     for name in FOLDERS:
         values[name] = absolute(values[name], ROOT)
         if name in given:
-            given[name] = absolute(given[name], Path.cwd())
+            given[name] = from_here(given[name])
     return CommandLine(
         Settings(**values | given), Settings(**values), frozenset(given), **switches
     )

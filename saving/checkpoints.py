@@ -2,15 +2,18 @@
 
 A save writes each part to the disk before it begins the next one:
 
-1. ``model.ckpt-STEP.*``, under a name that config.json does not mention;
-2. ``config.json``: a complete new file is renamed over the old one;
-3. ``history.csv`` and ``checkpoint``, which are made from config.json;
-4. last, it deletes the checkpoints that config.json no longer mentions.
+1. in a folder of its own, UNFINISHED: the files of the checkpoint, and the config.json
+   that names them with their checksums;
+2. the checkpoint's files are moved to save_model/;
+3. config.json is moved there: it replaces the old one atomically;
+4. ``history.csv`` and ``checkpoint`` are made from config.json;
+5. files of checkpoints that are not kept any more are deleted. config.json lists them.
 
 So at whatever moment a run dies, with or without power, config.json is intact, and so
 is every checkpoint that it mentions. A run is resumed from config.json alone. It holds
 the checksums of the checkpoints and its own, so that nothing damaged or exchanged is
-read.
+read. Nothing is deleted or replaced but what config.json, or the one in UNFINISHED,
+says was written here.
 """
 
 import contextlib
@@ -22,48 +25,47 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import filelock
-
+from common import files
 from common.cli import UserError
 from common.session import tf
 from saving.run import Evaluation, Run, from_json, to_json
 
 CONFIG = "config.json"
 HISTORY = "history.csv"
+CURVES = "curves.png"
+STATE = "checkpoint"  # for tf.train.latest_checkpoint
 PREFIX = "model.ckpt"
 ASIDE = "replaced."  # before the name of a checkpoint that is about to be replaced
+UNFINISHED = ".train.unfinished"  # folder of files that are not complete yet
+LOCK = ".train.lock"
 KEPT = 3  # newest checkpoints that stay, 1 or more; the best stays as well
-
-Files = dict[str, str]  # SHA-256 of each file of a checkpoint, by name
 
 
 @contextlib.contextmanager
 def lock(save_dir: Path) -> Iterator[None]:
     """Hold the folder, created if missing, for this process alone.
 
-    The operating system releases it when the process ends, however it ends.
-
     Raises:
-        UserError: another process holds it, or it is no folder.
+        UserError: another process holds it, it has files of another program, or it is
+            no folder. Nothing was changed then.
     """
     if save_dir.exists() and not save_dir.is_dir():
         raise UserError(f"SAVE_DIR is {save_dir}, a file; it must be a folder")
+    refuse_files_of_others(save_dir)
     save_dir.mkdir(parents=True, exist_ok=True)
-    holder = save_dir / ".lock.pid"
-    held = filelock.FileLock(save_dir / ".lock")
-    try:
-        held.acquire(timeout=0)
-    except filelock.Timeout:
-        pid = holder.read_text(errors="replace").strip() if holder.exists() else "?"
-        raise UserError(
-            f"process {pid} is training in {save_dir}: wait for it, or name another "
-            "folder with --save_dir"
-        ) from None
-    with held:
+    holder = save_dir / f"{LOCK}.pid"
+    with files.locked(save_dir / LOCK) as held:
+        if not held:
+            pid = holder.read_text(errors="replace").strip() if holder.exists() else "?"
+            raise UserError(
+                f"process {pid} is training in {save_dir}: wait for it, or name "
+                "another folder with --save_dir"
+            )
         holder.write_text(str(os.getpid()))
         yield
 
@@ -89,55 +91,142 @@ def save(session: tf.Session, saver: tf.train.Saver, run: Run) -> Run:
     save_dir, name = run.settings.save_dir, checkpoint_name(run.step)
     try:
         _free_name(save_dir, name)
-        saver.save(
-            session,
-            str(save_dir / PREFIX),
-            run.step,
-            write_meta_graph=False,
-            write_state=False,
-        )
-        paths = sorted(save_dir.glob(f"{name}.*"))
-        for path in paths:
-            _flush(path)
-        new = {path.name: _sha256(path) for path in paths}
-        run = dataclasses.replace(run, checkpoints=_kept(run) | {name: new})
-        write_config(run)
+        with _unfinished(save_dir) as folder:
+            saver.save(
+                session,
+                str(folder / PREFIX),
+                run.step,
+                write_meta_graph=False,
+                write_state=False,
+            )
+            new = {path.name: files.sha256(path) for path in sorted(folder.iterdir())}
+            kept = _kept_checkpoints(run)
+            run = dataclasses.replace(run, checkpoints=kept | {name: new})
+            run = _publish(run, folder)
     except (tf.errors.OpError, OSError) as error:
-        with contextlib.suppress(UserError):
-            clean(read_config(save_dir))
         raise UserError(
             f"cannot save to {save_dir} ({_reason(error)}): stopped at step "
             f"{run.step}; what it held before is unchanged"
         ) from None
     write_derived(run)
-    clean(run)
+    _delete_retired(run)
     return run
 
 
-def _kept(run: Run) -> dict[str, Files]:
+def _kept_checkpoints(run: Run) -> dict[str, dict[str, str]]:
     """Return the checkpoints of a run that stay when another one is added."""
     newest_first = list(run.checkpoints)[::-1]
     newest = newest_first[: KEPT - 1]
     return {
-        name: files
-        for name, files in run.checkpoints.items()
+        name: checksums
+        for name, checksums in run.checkpoints.items()
         if name in newest or name == run.best
     }
 
 
-def write_config(run: Run) -> None:
-    """Replace config.json."""
+@contextlib.contextmanager
+def _unfinished(save_dir: Path) -> Iterator[Path]:
+    """Give an empty folder for files that are not complete yet, deleted afterwards."""
+    recover(save_dir)
+    folder = save_dir / UNFINISHED
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        recover(save_dir)
+
+
+def _publish(run: Run, folder: Path) -> Run:
+    """Move files from UNFINISHED to save_model/, then the config.json that names them.
+
+    Returns:
+        The run, in which those files are retired that only the old config.json names.
+
+    Raises:
+        UserError: a file of somebody else has the name of one of them.
+    """
+    save_dir = run.settings.save_dir
+    ours = _files_of(save_dir)
+    new = sorted(folder.iterdir())
+    kept = run.checkpoint_files
+    retired = {name: sha for name, sha in ours.items() if name not in kept}
+    run = dataclasses.replace(run, retired=retired)
     values = to_json(run)
     signed = {"sha256": _signature(values)} | values
-    text = json.dumps(signed, indent=1) + "\n"
-    _replace_file(run.settings.save_dir / CONFIG, text)
+    config = folder / CONFIG
+    config.write_text(json.dumps(signed, indent=1) + "\n", encoding="utf-8")
+    for path in (*new, config, folder):
+        files.flush(path)
+    for path in new:
+        target = save_dir / path.name
+        if path.name not in ours and os.path.lexists(target):
+            raise FileExistsError(f"{target} was not written by train.py: move it away")
+        files.move(path, target)
+    files.flush(save_dir)
+    files.move(config, save_dir / CONFIG)
+    files.flush(save_dir)
+    return run
+
+
+def _files_of(save_dir: Path) -> dict[str, str]:
+    """Return the files that the run of config.json wrote, with their SHA-256.
+
+    A retired file may be deleted since, and its name be somebody else's now.
+    """
+    try:
+        run = read_config(save_dir)
+    except UserError:
+        return {}
+    retired = {k: v for k, v in run.retired.items() if _is_file(save_dir / k, v)}
+    return run.checkpoint_files | retired
+
+
+def _is_file(path: Path, checksum: str) -> bool:
+    return path.is_file() and files.sha256(path) == checksum
+
+
+def recover(save_dir: Path) -> None:
+    """Delete what a killed run left incomplete."""
+    for name in _moved_too_early(save_dir):
+        (save_dir / name).unlink()
+    shutil.rmtree(save_dir / UNFINISHED, ignore_errors=True)
+
+
+def _moved_too_early(save_dir: Path) -> set[str]:
+    """Return the files that a killed run had moved here before their config.json.
+
+    The configuration in UNFINISHED names them, and their checksums.
+    """
+    try:
+        run = _read_config(save_dir / UNFINISHED / CONFIG, save_dir)
+    except (OSError, UserError):
+        return set()
+    ours = _files_of(save_dir)
+    return {
+        name
+        for name, checksum in run.checkpoint_files.items()
+        if name not in ours and _is_file(save_dir / name, checksum)
+    }
+
+
+def _delete_retired(run: Run) -> None:
+    for name, checksum in run.retired.items():
+        path = run.settings.save_dir / name
+        if _is_file(path, checksum):
+            path.unlink()
+
+
+def write_config(run: Run) -> Run:
+    """Replace config.json; return the run as it says."""
+    with _unfinished(run.settings.save_dir) as folder:
+        return _publish(run, folder)
 
 
 def write_derived(run: Run) -> None:
     """Make history.csv, and ``checkpoint`` for tf.train.latest_checkpoint.
 
     Raises:
-        UserError, OSError: the disk is full or cannot be written to.
+        OSError: the disk is full or cannot be written to.
     """
     save_dir = run.settings.save_dir
     if run.history:
@@ -146,13 +235,20 @@ def write_derived(run: Run) -> None:
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(vars(row) for row in run.history)
-        _replace_file(save_dir / HISTORY, text.getvalue())
+        _replace_file(save_dir, HISTORY, text.getvalue())
     if names := list(run.checkpoints):
-        try:
-            tf.train.update_checkpoint_state(str(save_dir), names[-1], names)
-        except tf.errors.OpError as error:
-            reason = _reason(error)
-            raise UserError(f"cannot write to {save_dir} ({reason})") from None
+        state = tf.train.generate_checkpoint_state_proto(
+            str(save_dir), names[-1], names
+        )
+        _replace_file(save_dir, STATE, str(state))
+
+
+def _replace_file(save_dir: Path, name: str, text: str) -> None:
+    with _unfinished(save_dir) as folder:
+        part = folder / name
+        part.write_text(text, encoding="utf-8")
+        files.flush(part)
+        files.move(part, save_dir / name)
 
 
 def checkpoint_name(step: int) -> str:
@@ -163,24 +259,44 @@ def checkpoint_name(step: int) -> str:
 def prepare(run: Run) -> None:
     """Tidy the folder for a run that begins or is resumed.
 
-    A folder without a configuration gets that of the run, so that the first checkpoint
-    in it is known to be the run's own. Another configuration stays until the first
+    A folder without a configuration gets that of the run, so that whatever is written
+    to it is known to be the run's own. Another configuration stays until the first
     checkpoint of this run is complete.
     """
     save_dir = run.settings.save_dir
+    recover(save_dir)
     if not (save_dir / CONFIG).exists():
         write_config(run)
-    with contextlib.suppress(UserError):
-        clean(read_config(save_dir))
+    _delete_retired(read_config(save_dir))
 
 
-def clean(run: Run) -> None:
-    """Delete what `run` does not mention and what killed runs left incomplete."""
-    save_dir = run.settings.save_dir
-    mentioned = {file for files in run.checkpoints.values() for file in files}
-    patterns = f"{PREFIX}-*", f"{ASIDE}{PREFIX}-*", f"{CONFIG}.part", f"{HISTORY}.part"
-    found = {path for pattern in patterns for path in save_dir.glob(pattern)}
-    _remove(path for path in found if path.name not in mentioned)
+def refuse_files_of_others(save_dir: Path) -> None:
+    """Refuse a folder in which another program's files would be replaced.
+
+    Raises:
+        UserError: it holds such a file, or a config.json that train.py did not write.
+    """
+    if not save_dir.is_dir():
+        return
+    ours = set()
+    if (save_dir / CONFIG).exists():
+        read_config(save_dir)  # refused where it is another program's
+        ours |= _files_of(save_dir).keys()
+    if ours:
+        taken = re.compile(rf"({re.escape(ASIDE)})?{re.escape(PREFIX)}-\d+\..*")
+    else:
+        # Checkpoints of any program, and what train.py would write.
+        taken = re.compile(
+            rf"{STATE}|{HISTORY}|{CURVES}|.*\.ckpt.*|.*\.(index|meta)|"
+            r".*\.data-\d+-of-\d+"
+        )
+    ours |= _moved_too_early(save_dir)
+    for name in sorted(os.listdir(save_dir)):
+        if name not in ours and taken.fullmatch(name):
+            raise UserError(
+                f"{save_dir} holds {name}, which train.py did not write: nothing was "
+                "changed. Move it away, or name another folder with --save_dir"
+            )
 
 
 def _free_name(save_dir: Path, name: str) -> None:
@@ -192,50 +308,18 @@ def _free_name(save_dir: Path, name: str) -> None:
         verify(old, name)
     except UserError:
         return  # nothing answers from a damaged checkpoint
-    files = old.checkpoints[name]
-    for file in files:
-        shutil.copyfile(save_dir / file, save_dir / f"{ASIDE}{file}")
-        _flush(save_dir / f"{ASIDE}{file}")
+    renamed, best = dict(old.checkpoints), old.best
+    renamed[name] = {f"{ASIDE}{file}": sha for file, sha in renamed[name].items()}
+    # In the same place: the newest stays the newest.
     renamed = {
-        (f"{ASIDE}{key}" if key == name else key): (
-            {f"{ASIDE}{file}": checksum for file, checksum in files.items()}
-            if key == name
-            else value
-        )
-        for key, value in old.checkpoints.items()
+        f"{ASIDE}{key}" if key == name else key: checksums
+        for key, checksums in renamed.items()
     }
-    best = f"{ASIDE}{name}" if old.best == name else old.best
-    write_config(dataclasses.replace(old, checkpoints=renamed, best=best))
-
-
-def _replace_file(path: Path, text: str) -> None:
-    """Write a file under another name, then rename it: it is never half-written."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    _flush(part)
-    os.replace(part, path)
-    _flush(path.parent)
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    best = f"{ASIDE}{name}" if best == name else best
+    with _unfinished(save_dir) as folder:
+        for file in old.checkpoints[name]:
+            shutil.copyfile(save_dir / file, folder / f"{ASIDE}{file}")
+        _publish(dataclasses.replace(old, checkpoints=renamed, best=best), folder)
 
 
 def _signature(values: dict[str, Any]) -> str:
@@ -259,21 +343,31 @@ def read_config(save_dir: Path) -> Run:
     Raises:
         UserError: there is none, it was changed since, or its format is unknown.
     """
-    path = save_dir / CONFIG
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if values.pop("sha256") == _signature(values):
-            return from_json(values, save_dir)
+        return _read_config(save_dir / CONFIG, save_dir)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"{save_dir} holds no trained model: run python train.py first, or name "
             "another folder with --save_dir"
         ) from None
+
+
+def _read_config(path: Path, save_dir: Path) -> Run:
+    """Return the run that a configuration of `save_dir` describes.
+
+    Raises:
+        UserError: its checksum differs, or its format is unknown.
+        OSError: it cannot be read.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values.pop("sha256") == _signature(values):
+            return from_json(values, save_dir)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         pass
     raise UserError(
-        f"{path} is damaged or was edited: its checksum differs. Train again with "
-        "--overwrite, or name another folder with --save_dir"
+        f"{path} is damaged, was edited, or belongs to another program: its checksum "
+        "differs. Name another folder with --save_dir"
     )
 
 
@@ -287,7 +381,7 @@ def verify(run: Run, name: str) -> None:
         path = run.settings.save_dir / file
         if not path.is_file():
             raise UserError(f"{path} is missing")
-        if _sha256(path) != checksum:
+        if files.sha256(path) != checksum:
             raise UserError(
                 f"{path} is damaged or belongs to another run (checksum differs)"
             )
@@ -311,24 +405,42 @@ def restore(
             f"{error}: python train.py --resume continues from the newest intact "
             "checkpoint"
         ) from None
-    prefix = str(run.settings.save_dir / name)
+    path = run.settings.save_dir / name
     try:
-        saved = dict(tf.train.list_variables(prefix))
-        _compare_shapes(prefix, saved, variables)
-        tf.train.Saver(variables).restore(session, prefix)
+        with _readable_prefix(path, list(run.checkpoints[name])) as prefix:
+            saved = dict(tf.train.list_variables(prefix))
+            _compare_shapes(path, saved, variables)
+            tf.train.Saver(variables).restore(session, prefix)
     except (tf.errors.OpError, ValueError, IndexError) as error:
-        raise UserError(f"cannot read {prefix} ({_reason(error)})") from None
+        raise UserError(f"cannot read {path} ({_reason(error)})") from None
+
+
+@contextlib.contextmanager
+def _readable_prefix(path: Path, names: Sequence[str]) -> Iterator[str]:
+    """Give the prefix of a checkpoint that TensorFlow can read.
+
+    It takes a prefix for a pattern, in which these characters have a meaning. From such
+    a folder the files are copied to a temporary one.
+    """
+    special = "*?[]" if os.sep == "\\" else "*?[]\\"
+    if not set(special) & set(str(path)):
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            shutil.copyfile(path.parent / name, Path(folder) / name)
+        yield str(Path(folder) / path.name)
 
 
 def _compare_shapes(
-    prefix: str, saved: dict[str, list[int]], variables: Sequence[tf.Variable]
+    path: Path, saved: dict[str, list[int]], variables: Sequence[tf.Variable]
 ) -> None:
     for variable in variables:
         shape = variable.shape.as_list()
         found = saved.get(variable.op.name, "none")
         if found != shape:
             raise UserError(
-                f"{prefix} is of another network: {variable.op.name} has shape {found} "
+                f"{path} is of another network: {variable.op.name} has shape {found} "
                 f"in it, but model.py builds {shape}; undo what was changed in "
                 "model.py, or train again"
             )

@@ -31,16 +31,11 @@ def run_to_resume(command: CommandLine) -> Run | None:
             or a setting differs from those that the run was started with.
     """
     save_dir = command.settings.save_dir
-    if command.overwrite:
-        return None
     if not (save_dir / checkpoints.CONFIG).exists():
         if command.resume:
             raise UserError(f"{save_dir} holds no run to resume: leave out --resume")
-        if found := sorted(save_dir.glob(f"{checkpoints.PREFIX}*.index")):
-            raise UserError(
-                f"{save_dir} holds checkpoints of another program ({found[0].name}): "
-                "replace them with --overwrite, or name another folder with --save_dir"
-            )
+        return None
+    if command.overwrite:
         return None
     run = checkpoints.read_config(save_dir)
     if command.resume:

@@ -61,6 +61,8 @@ class Run:
     history: tuple[Evaluation, ...] = ()
     # SHA-256 of each file of each checkpoint, oldest first.
     checkpoints: dict[str, dict[str, str]] = field(default_factory=dict)
+    # SHA-256 of files of checkpoints that are not kept any more, by name.
+    retired: dict[str, str] = field(default_factory=dict)
     best: str | None = None  # the checkpoint that is best on validation
     test_accuracy: float | None = None  # of the best one, when all steps are done
 
@@ -85,6 +87,11 @@ class Run:
         if not self.checkpoints:
             raise UserError("the training run has not reached its first checkpoint yet")
         return list(self.checkpoints)[-1]
+
+    @property
+    def checkpoint_files(self) -> dict[str, str]:
+        """SHA-256 of all files of all checkpoints, by name."""
+        return {k: v for files in self.checkpoints.values() for k, v in files.items()}
 
     @property
     def validation_accuracy(self) -> float | None:
@@ -163,6 +170,21 @@ def overridden_constants(command: CommandLine) -> dict[str, Any]:
     }
 
 
+def existing_data_dir(run: Run) -> Path:
+    """Return the folder of a run's data.
+
+    Raises:
+        UserError: it is gone. Nothing is downloaded to a folder that nobody named now.
+    """
+    data_dir = run.settings.data_dir
+    if run.data.name != "digits" and not data_dir.is_dir():
+        raise UserError(
+            f"{data_dir}, which had the data of this run, does not exist: name their "
+            "folder with --data_dir"
+        )
+    return data_dir
+
+
 def summarize(source: input_data.Source, data: input_data.Datasets) -> DataSummary:
     """Return what a data set is, with the sizes of its splits."""
     sizes = {split: getattr(data, split).num_examples for split in data._fields}
@@ -222,9 +244,13 @@ def from_json(values: dict[str, Any], save_dir: Path) -> Run:
     settings = _settings(values.pop("settings"), save_dir)
     overridden = _settings(values.pop("overridden"), save_dir)
     del overridden["save_dir"]
-    history = tuple(Evaluation(**row) for row in values.pop("history"))
-    data = DataSummary(**values.pop("data"))
-    return Run(Settings(**settings), overridden, data=data, history=history, **values)
+    return Run(
+        settings=Settings(**settings),
+        overridden=overridden,
+        data=DataSummary(**values.pop("data")),
+        history=tuple(Evaluation(**row) for row in values.pop("history")),
+        **values,
+    )
 
 
 def _from_format_1(old: dict[str, Any]) -> dict[str, Any]:

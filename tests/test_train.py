@@ -324,7 +324,8 @@ def test_a_flags_path_starts_where_the_user_is_and_a_constants_at_the_project(
 
 
 def test_constants_edited_in_a_copy_from_another_folder(tmp_path: Path) -> None:
-    project = tmp_path / "project"
+    # TensorFlow takes a path for a pattern, in which these characters have a meaning.
+    project = tmp_path / "my [project] *? \\ \N{CJK UNIFIED IDEOGRAPH-6570}"
     project.mkdir()
     for script in ROOT.glob("*.py"):
         shutil.copy(script, project)

@@ -23,7 +23,7 @@ import mnist_files
 import model
 import predict
 import train
-from common import cli
+from common import cli, files
 from common.session import tf
 from saving import checkpoints
 from saving.run import Evaluation, Run, append_history
@@ -52,15 +52,17 @@ def run_train(
         signum: int = signal.SIGTERM,
         **constants: object,
     ) -> Path:
-        original = input_data.DataSet.batch
+        original = input_data.batch
 
-        def batch(data: input_data.DataSet, step: int, size: int) -> tuple:
+        def batch(
+            data: input_data.DataSet, seed: int, step: int, size: int
+        ) -> tuple[np.ndarray, np.ndarray]:
             if step + 1 == stop_at:
                 os.kill(os.getpid(), signum)
-            return original(data, step, size)
+            return original(data, seed, step, size)
 
         with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(input_data.DataSet, "batch", batch)
+            inner.setattr(input_data, "batch", batch)
             save_dir = constants.pop("SAVE_DIR", tmp_path / "save")
             constants = {"LENGTH": "12 steps"} | constants
             return run_in_process(inner, tiny_dir, save_dir, *flags, **constants)
@@ -218,6 +220,64 @@ def test_an_interrupted_run_is_not_replaced_unasked(
     assert checkpoints.read_config(tmp_path / "save").finished
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "[a]",
+        "a*?",
+        "back\\slash",
+        'it\'s "two" words',
+        "\N{CJK RADICAL CLIFF}",
+        "x" * 250,
+    ],
+)
+def test_a_folder_may_have_any_name(
+    name: str, run_train: Callable[..., Path], tmp_path: Path
+) -> None:
+    save_dir = tmp_path / name
+    assert_stops(lambda: run_train(SAVE_DIR=save_dir, stop_at=3), 143)
+    run_train("--resume", SAVE_DIR=save_dir)
+    restored = predict.restore(save_dir)
+    np.testing.assert_allclose(restored.probabilities(IMAGES).sum(1), 1, rtol=1e-5)
+
+
+def test_a_link_to_a_folder_is_the_folder(
+    run_train: Callable[..., Path], tiny_dir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "save").symlink_to(tmp_path / "real")
+    (tmp_path / "data").symlink_to(tiny_dir)
+    save_dir = run_train(f"--data_dir={tmp_path / 'data'}", LENGTH="1 step")
+    assert save_dir.is_symlink()
+    assert checkpoints.read_config(tmp_path / "real").settings.data_dir == (
+        tmp_path / "data"
+    )
+
+
+def test_a_tilde_is_the_home_folder(
+    run_train: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))  # the same, of Windows
+    run_train("--save_dir=~/runs/a", LENGTH="1 step")
+    assert checkpoints.read_config(tmp_path / "runs" / "a").finished
+    run_train(SAVE_DIR="~/runs/b", LENGTH="1 step")
+    assert checkpoints.read_config(tmp_path / "runs" / "b").finished
+
+
+def test_data_that_are_gone_are_asked_for(
+    run_train: Callable[..., Path], tiny_dir: Path, tmp_path: Path
+) -> None:
+    data_dir = Path(shutil.copytree(tiny_dir, tmp_path / "data"))
+    assert_stops(lambda: run_train(f"--data_dir={data_dir}", stop_at=3), 143)
+    data_dir.rename(tmp_path / "moved")
+    message = f"{data_dir}, which had the data of this run, does not exist: name their"
+    with pytest.raises(cli.UserError, match=message):
+        run_train("--resume")
+    assert not data_dir.exists()
+    run_train("--resume", f"--data_dir={tmp_path / 'moved'}")
+
+
 def test_a_folder_with_a_space_is_quoted_in_what_to_run_next(
     run_train: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -231,44 +291,31 @@ def test_nothing_to_resume_is_said(run_train: Callable[..., Path]) -> None:
         run_train("--resume")
 
 
-def test_checkpoints_of_another_program_are_left_alone(
-    run_train: Callable[..., Path], tmp_path: Path
-) -> None:
-    theirs = tmp_path / "save" / "model.ckpt-10000.index"
-    theirs.parent.mkdir()
-    theirs.write_bytes(b"years of work")
-    with pytest.raises(cli.UserError, match="checkpoints of another program"):
-        run_train()
-    assert theirs.read_bytes() == b"years of work"
-
-
 def test_a_finished_run_answers_until_its_successor_has_a_checkpoint(
     run_train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_dir = run_train()
     before = predict.restore(save_dir).probabilities(IMAGES)
-    answers = []
-    original_save, original_config = checkpoints.save, checkpoints.write_config
+    same = []  # whether the finished run answers, before each file is moved
+    original = files.move
 
-    def answer(*_: object) -> None:
-        answers.append(predict.restore(save_dir).probabilities(IMAGES))
+    def move(source: Path, target: Path) -> None:
+        answer = predict.restore(save_dir).probabilities(IMAGES)
+        same.append((target.name, bool((answer == before).all())))
+        original(source, target)
 
-    def save(*arguments: object) -> Run:
-        answer()
-        saved = original_save(*arguments)
-        answer()
-        return saved
-
-    def write_config(*arguments: object) -> None:
-        answer()  # the new checkpoint is there, under a name that the old one had
-        original_config(*arguments)
-
-    monkeypatch.setattr(checkpoints, "save", save)
-    monkeypatch.setattr(checkpoints, "write_config", write_config)
+    monkeypatch.setattr(files, "move", move)
     run_train(SEED=5, MIN_EVAL_STEPS=12)
-    same = [bool((answer == before).all()) for answer in answers]
-    # Before the save, before and after the old one was renamed; then the new one.
-    assert same == [True, True, True, False, False]
+    data = "model.ckpt-12.data-00000-of-00001"
+    assert same[:6] == [
+        (f"replaced.{data}", True),
+        ("replaced.model.ckpt-12.index", True),
+        ("config.json", True),
+        (data, True),
+        ("model.ckpt-12.index", True),
+        ("config.json", True),
+    ]
+    assert {answers for _, answers in same[6:]} == {False}  # the new one answers
     found = sorted(path.name for path in save_dir.glob("*.index"))
     assert found == ["model.ckpt-12.index"]
 
@@ -437,23 +484,6 @@ def test_the_folder_can_be_moved(
     assert fingerprint(moved)["weights"] == whole["weights"]
 
 
-def test_leftovers_of_killed_runs_are_cleaned(
-    run_train: Callable[..., Path], tmp_path: Path
-) -> None:
-    save_dir = run_train()
-    (save_dir / "model.ckpt-99_temp_5b").mkdir()
-    (save_dir / "model.ckpt-99_temp_5b" / "part-00000-of-00001").write_bytes(b"x")
-    (save_dir / "model.ckpt-98.data-00000-of-00001.tempstate12").write_bytes(b"x")
-    (save_dir / "config.json.part").write_text("{")
-    others = {"my notes.txt", "film.part", "my-model.ckpt-5.index"}
-    for name in others:
-        (save_dir / name).write_text("mine")
-    run_train("--resume")
-    names = {path.name for path in save_dir.iterdir()}
-    assert not [name for name in names if "9" in name or "json." in name]
-    assert others <= names
-
-
 def test_predict_before_the_first_checkpoint_says_so(
     run_train: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -471,8 +501,8 @@ HOLDER = """
 import filelock, os, sys
 from pathlib import Path
 folder = Path(sys.argv[1])
-with filelock.FileLock(folder / ".lock"):
-    (folder / ".lock.pid").write_text(str(os.getpid()))
+with filelock.FileLock(folder / ".train.lock"):
+    (folder / ".train.lock.pid").write_text(str(os.getpid()))
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -488,11 +518,13 @@ def test_a_folder_is_held_by_one_process_until_it_ends(
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert other.stdout.readline() == "held\n"
-    with pytest.raises(cli.UserError, match=f"process {other.pid} is training in"):
-        run_train()
-    other.kill()
-    other.communicate()
+    try:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(cli.UserError, match=f"process {other.pid} is training in"):
+            run_train()
+    finally:
+        other.kill()
+        other.communicate()
     run_train()  # a dead process holds nothing
 
 

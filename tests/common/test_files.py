@@ -1,0 +1,108 @@
+"""files.py: file systems without flushing or locks; their errors raised by hand."""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+import pytest
+
+from common import files
+
+
+@pytest.fixture(autouse=True)
+def nothing_said() -> Iterator[None]:
+    """What is said once is said in each test."""
+    files._said.clear()
+    yield
+    files._said.clear()
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.EBADF])
+def test_a_file_system_that_cannot_flush_is_named_once(
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    (tmp_path / "file").write_text("6")
+    for path in (tmp_path / "file", tmp_path, tmp_path / "file"):
+        files.flush(path)
+    assert capsys.readouterr().err.count("cannot flush") == 1
+
+
+def test_a_disk_that_fails_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="Input/output error"):
+        files.flush(tmp_path)
+
+
+def test_windows_opens_no_folder_and_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    original = os.open
+
+    def refuse_folders(path: Path, flags: int) -> int:
+        if os.path.isdir(path):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        assert flags & os.O_RDWR  # a handle for reading alone cannot be flushed
+        return original(path, flags)
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(os, "open", refuse_folders)
+    (tmp_path / "file").write_text("6")
+    files.flush(tmp_path)
+    files.flush(tmp_path / "file")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_file_that_a_reader_holds_on_windows_is_replaced_when_it_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, refusals = os.replace, iter([True, True, False])
+
+    def replace(source: Path, target: Path) -> None:
+        if next(refusals):
+            raise PermissionError(errno.EACCES, "used by another process")
+        original(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(sys, "platform", "win32")
+    (tmp_path / "new").write_text("6")
+    files.move(tmp_path / "new", tmp_path / "old")
+    assert (tmp_path / "old").read_text() == "6"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOLCK, "No locks available"),
+        OSError(errno.EINVAL, "Invalid argument"),
+        NotImplementedError("no flock"),
+    ],
+)
+def test_a_file_system_without_locks_is_named_once(
+    error: Exception,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    def acquire(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+    for _ in range(2):
+        with files.locked(tmp_path / "lock") as held:
+            assert held
+    assert capsys.readouterr().err.count("has no locks") == 1
