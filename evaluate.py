@@ -15,8 +15,8 @@ import numpy as np
 
 import input_data
 import predict
-from common import cli, plots
-from common.paths import SAVE_DIR
+from common import cli, files, plots
+from common.paths import SAVE_DIR, from_here, shown
 from model import CLASSES
 
 MISTAKES = 10  # shown at most
@@ -139,13 +139,21 @@ def print_report(report: Report) -> None:
         print("{index:>5}{truth:>7}{answer:>8}{probability:>13.4f}".format(**row))
 
 
+def write_json(report: Report, path: Path) -> str | None:
+    """Write the report; return the path to print, None where that failed."""
+    with files.optional(path):
+        files.write(path, (json.dumps(report, indent=1) + "\n").encode())
+        return shown(path)
+    return None
+
+
 def main() -> None:
     """Measure, print, draw."""
-    parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--save_dir", type=Path, default=SAVE_DIR)
+    parser = cli.ArgumentParser(description=__doc__)
+    parser.add_argument("--save_dir", type=from_here, default=SAVE_DIR)
     parser.add_argument(
         "--data_dir",
-        type=Path,
+        type=from_here,
         help="a data set of the form of MNIST; default: as at training",
     )
     args = parser.parse_args()
@@ -166,12 +174,15 @@ def main() -> None:
         **measure(test.labels, probabilities),
     }
     print_report(report)
-    path = args.save_dir / "report.json"
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     title = f"{what}\n{accuracy_line(report)}"
-    figure = plots.report(report, test.images, test.labels, probabilities, title)
-    written = plots.save(figure, args.save_dir / "report.png")
-    print(f"\nwrote {written} and {path.name}")
+    drawn_from = report, test.images, test.labels, probabilities, title
+    png = plots.save(lambda: plots.report(*drawn_from), args.save_dir / "report.png")
+    path = args.save_dir / "report.json"
+    table = write_json(report, path)
+    if png and table:
+        table = path.name  # in the same folder
+    if png or table:
+        print(f"\nwrote {' and '.join(filter(None, (png, table)))}")
 
 
 if __name__ == "__main__":

@@ -517,10 +517,10 @@ def main() -> None:
     """Print the splits and draw sixteen digits, or print and show one."""
     # Only here: a script for TensorFlow 1 has none of these beside input_data.py.
     from common import cli, plots
-    from common.paths import ROOT, SAVE_DIR
+    from common.paths import ROOT, SAVE_DIR, from_here
 
     parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
+    parser.add_argument("--data_dir", type=from_here, default=ROOT / "data")
     parser.add_argument("--dataset", choices=DATASETS, default="auto")
     parser.add_argument("--validation_size", type=int, default=5000)
     parser.add_argument("--index", type=int, help="print this training image, from 0")

@@ -312,7 +312,10 @@ def _write_file(path: Path, data: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            # Some network shares cannot. A file that a power failure cuts short is
+            # found by its checksum, and downloaded again.
+            with contextlib.suppress(OSError):
+                os.fsync(file.fileno())
         os.chmod(part, 0o644)
         os.replace(part, path)
     finally:

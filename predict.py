@@ -12,6 +12,7 @@ From another script: ``predict.restore(save_dir).probabilities(images)``.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -20,25 +21,37 @@ import numpy as np
 import input_data
 import model
 from common import cli, plots
-from common.paths import SAVE_DIR
+from common.paths import SAVE_DIR, from_here
 from common.session import available_cores, cpu_has_bfloat16, session_config, tf
 from saving import checkpoints
-from saving.run import Run, step_of
+from saving.run import Run, existing_data_dir, step_of
 
 BATCH = 500  # images; larger batches are no faster
 GRID = 100  # images that a grid shows at most
+SHAPES = ((model.PIXELS,), (28, 28), (28, 28, 1))  # of an image
+
+
+class ImagesError(cli.UserError, ValueError):
+    """Images of a form that no network takes; the text says what is accepted."""
 
 
 class Classifier:
-    """A trained network in its own Session.
+    """A trained network in its own Session, for any number of threads.
+
+    TensorFlow does not survive a fork: once a process has restored a network, those
+    that fork from it can use none (`cli.UserError`); start them by "spawn" instead.
 
     Attributes:
         run: the training run that it came from.
         step: the training step after which it was saved.
     """
 
+    _process: int | None = None  # the first in which a network was restored
+
     def __init__(self, run: Run) -> None:
         """Rebuild the network and restore it from the best checkpoint of `run`."""
+        Classifier._process = Classifier._process or os.getpid()
+        self._refuse_fork()
         self.run = run
         settings = run.settings
         with tf.Graph().as_default() as graph:
@@ -59,29 +72,64 @@ class Classifier:
         """Return the probability of each digit.
 
         Args:
-            images: float32 array of shape (n, 784) or (n, 28, 28), values in [0, 1],
-                ink is 1.
+            images: array of shape (n, 784), (n, 28, 28) or (n, 28, 28, 1), or one image
+                without n: float, values in [0, 1], ink is 1; or uint8, ink is 255.
 
         Returns:
-            Float32 array of shape (n, 10), rows sum to 1.
+            Float32 array of shape (n, 10), rows sum to 1; (1, 10) for one image.
+
+        Raises:
+            ImagesError: a ValueError; the images have another form.
+            cli.UserError: this process was forked from one that restored a network.
         """
-        images = images.reshape(len(images), model.PIXELS)
+        self._refuse_fork()
+        images = as_rows(images)
         parts = [np.zeros((0, model.CLASSES), np.float32)]
         for start in range(0, len(images), BATCH):
             feed = {self._pixels: images[start : start + BATCH]}
             parts.append(self._session.run(self._probabilities, feed))
         return np.concatenate(parts)
 
+    def _refuse_fork(self) -> None:
+        """Raise an error where a Session would wait for its threads without end."""
+        if os.getpid() != self._process:
+            raise cli.UserError(
+                f"process {os.getpid()} was forked from one that had restored a "
+                "network, and TensorFlow does not survive a fork: call predict.restore "
+                'after the fork alone, or start processes by "spawn"'
+            )
 
-def restore(save_dir: Path) -> Classifier:
+
+def as_rows(images: np.ndarray) -> np.ndarray:
+    """Return what `Classifier.probabilities` accepts as float array (n, 784)."""
+    images = np.asarray(images)
+    found = f"images of shape {images.shape}, {images.dtype}"
+    if images.shape in SHAPES or images.shape[1:] in SHAPES:
+        rows = images.reshape(-1, model.PIXELS)
+        if rows.dtype == np.uint8:
+            return np.multiply(rows, 1 / 255, dtype=np.float32)
+        if rows.dtype.kind == "f":
+            low, high = rows.min(initial=0), rows.max(initial=0)
+            if low >= 0 and high <= 1:  # NaN is neither
+                return rows
+            found += f", values {low:g} to {high:g}"
+    raise ImagesError(
+        f"{found}; accepted are float from 0 to 1 and uint8, of shape (784,), "
+        "(28, 28) or (28, 28, 1) for one image, (n, ...) for n"
+    )
+
+
+def restore(save_dir: str | os.PathLike = SAVE_DIR) -> Classifier:
     """Return the network in `save_dir` that is best on validation until now.
 
     It is rebuilt from config.json, not from today's constants.
 
     Raises:
         cli.UserError: there is no network, it is damaged, or its shapes differ from
-            those of the network that model.py builds.
+            those of the network that model.py builds; or this process was forked from
+            one that restored a network.
     """
+    save_dir = from_here(save_dir)
     while True:
         run = checkpoints.read_config(save_dir)
         try:
@@ -131,7 +179,7 @@ def load_test_images(
                 "of MNIST, or of a data set of the same form"
             )
         return input_data.load_test("mnist", data_dir)
-    return input_data.load_test(run.data.name, run.settings.data_dir)
+    return input_data.load_test(run.data.name, existing_data_dir(run))
 
 
 def print_predictions(
@@ -144,9 +192,19 @@ def print_predictions(
         print("  ".join(f"{digit}: {p:.4f}" for digit, p in enumerate(row)))
 
 
+def _marked_names(arguments: list[str]) -> list[str]:
+    """Return the arguments with ./ before files whose names look like a flag."""
+    return [
+        f"./{text}"
+        if text[:1] == "-" and "." in text and os.path.exists(text)
+        else text
+        for text in arguments
+    ]
+
+
 def read_arguments() -> argparse.Namespace:
     """Return the command line's arguments."""
-    parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = cli.ArgumentParser(description=__doc__)
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--index",
@@ -170,9 +228,9 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--json", action="store_true", help="with --image: one object a line"
     )
-    parser.add_argument("--save_dir", type=Path, default=SAVE_DIR)
-    parser.add_argument("--data_dir", type=Path, help="default: as at training")
-    args = parser.parse_args()
+    parser.add_argument("--save_dir", type=from_here, default=SAVE_DIR)
+    parser.add_argument("--data_dir", type=from_here, help="default: as at training")
+    args = parser.parse_args(_marked_names(sys.argv[1:]))
     if args.json and not args.image:
         parser.error("--json goes with --image")
     return args

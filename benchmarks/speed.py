@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contenders import CONTENDERS
-from matplotlib.figure import Figure
 from runner import RESULTS, ROOT
 from tqdm import tqdm
 
 from common import plots
+from common.plots import Figure
 from common.session import available_cores
 
 ROUNDS = 5

@@ -9,9 +9,12 @@ import atexit
 import contextlib
 import gc
 import os
+import re
 import shlex
 import signal
 import sys
+import threading
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -28,15 +31,25 @@ class UserError(Exception):
 class ArgumentParser(argparse.ArgumentParser):
     """An argparse parser that reports a bad flag in one line."""
 
+    def __init__(self, description: str | None) -> None:
+        """Take the first line of a docstring, which `python -OO` has deleted."""
+        super().__init__(description=(description or "").partition("\n")[0])
+
     def error(self, message: str) -> NoReturn:
         """Print `message` on stderr and exit with status 2."""
-        self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
+        self.exit(2, f"{self.prog}: {one_line(message)} (--help lists the flags)\n")
 
 
 @contextlib.contextmanager
 def noted_signals() -> Iterator[list[int]]:
-    """Note the first Ctrl-C or SIGTERM in the list given; a second stops at once."""
+    """Note the first Ctrl-C or SIGTERM in the list given; a second stops at once.
+
+    Only the main thread of a process is sent signals; in others the list stays empty.
+    """
     noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
 
     def restore() -> None:
         for signum, handler in before.items():
@@ -55,7 +68,30 @@ def noted_signals() -> Iterator[list[int]]:
 
 def warn(text: str) -> None:
     """Print a line on stderr that begins with the name of the script that runs."""
-    print(f"{os.path.basename(sys.argv[0])}: {text}", file=sys.stderr)
+    _tell(f"{os.path.basename(sys.argv[0])}: {one_line(text)}")
+
+
+def _tell(text: str) -> None:
+    """Print on stderr, if that is possible: no answer depends on it."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr)
+
+
+def one_line(text: str) -> str:
+    """Return a text with a mark for what the name of a file may have, but no line.
+
+    That is line breaks, control characters and bytes that are not UTF-8.
+    """
+    pattern = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
+    return re.sub(pattern, "\N{REPLACEMENT CHARACTER}", text)
+
+
+def reason(error: Exception) -> str:
+    """Return what an error says, with its type unless it is of the system or ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    text = traceback.format_exception_only(error)[-1].strip()
+    return getattr(error, "strerror", None) or text
 
 
 def accuracy_text(right: int, count: int) -> str:
@@ -80,10 +116,10 @@ def status(main: Callable[[], None], *mistakes: type[Exception]) -> int:
         # As Python does: nothing is success, a text is a message.
         if stop.code is None or isinstance(stop.code, int):
             return stop.code or 0
-        print(stop.code, file=sys.stderr)
+        _tell(str(stop.code))
         return 1
     except KeyboardInterrupt:
-        print(file=sys.stderr)  # the terminal has echoed ^C
+        _tell("")  # the terminal has echoed ^C
         warn("stopped by Ctrl-C")
         return 130
     except BrokenPipeError:
@@ -99,11 +135,25 @@ def run(main: Callable[[], None], *mistakes: type[Exception]) -> None:
     # At its end Python searches TensorFlow for garbage, for half a second. Frozen
     # objects are not searched; everything else is a normal exit.
     atexit.register(gc.freeze)
+    for name in ("stdout", "stderr"):
+        _prepare(name)
     code = status(main, *mistakes)
-    try:
-        sys.stdout.flush()
-    except OSError:
-        # Drop what cannot be written, or Python tries again at its end, and complains.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            # Drop what cannot be written, or Python tries again at its end, and
+            # complains.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     if code:
         sys.exit(code)
+
+
+def _prepare(name: str) -> None:
+    """Prepare sys.stdout or sys.stderr, so that printing neither waits nor fails."""
+    if getattr(sys, name) is None:  # closed, as by >&-
+        setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, for the whole run
+    stream = getattr(sys, name)
+    if hasattr(stream, "reconfigure"):  # a notebook's has not
+        # Each line reaches a log at once; a letter that the encoding lacks is escaped.
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")

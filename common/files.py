@@ -77,6 +77,32 @@ def move(source: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
+def optional(path: Path) -> Iterator[None]:
+    """Say in one line why a file could not be made or written; no answer needs it."""
+    try:
+        yield
+    except Exception as error:  # matplotlib raises anything
+        cli.warn(f"cannot write {path}: {cli.reason(error)}")
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file, never a part of it; create its folder.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Another process may be writing the same file.
+    part = path.with_name(f".{os.urandom(8).hex()}.part")
+    try:
+        part.write_bytes(data)
+        move(part, path)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def locked(path: Path) -> Iterator[bool]:
     """Hold a lock file, whose lock the system releases when this process ends.
 

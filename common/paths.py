@@ -12,6 +12,14 @@ def absolute(path: str | os.PathLike, base: Path) -> Path:
     return Path(os.path.abspath(base / os.path.expanduser(path)))
 
 
+def shown(path: Path) -> str:
+    """Return a path to print: relative within the current folder, else absolute."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):  # it is elsewhere; there is no such folder any more
+        return str(path)
+
+
 def from_here(path: str) -> Path:
     """Return a path of the command line as an absolute one; a type for argparse."""
     return absolute(path, Path.cwd())

@@ -1,17 +1,48 @@
 """Figures: drawn, shown or saved. Drawing opens no window and leaves no figure open."""
 
+import contextlib
+import io
+import itertools
 import os
+import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends import BackendFilter, backend_registry
-from matplotlib.colors import LinearSegmentedColormap, PowerNorm
-from matplotlib.figure import Figure
+from PIL import Image
+
+from common import files
+from common.paths import shown
+
+
+@contextlib.contextmanager
+def _any_backend() -> Iterator[None]:
+    """Let matplotlib be imported where MPLBACKEND names a backend that is missing.
+
+    A notebook sets it for each process that it starts, whatever is installed there.
+    The variable is restored; matplotlib uses the backend if there is one.
+    """
+    if "matplotlib" in sys.modules or "MPLBACKEND" not in os.environ:
+        yield
+        return
+    name = os.environ.pop("MPLBACKEND")
+    try:
+        yield
+    finally:
+        os.environ["MPLBACKEND"] = name
+    with contextlib.suppress(ValueError):  # there is no such backend
+        matplotlib.rcParams["backend"] = name
+
+
+with _any_backend():
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.backends import BackendFilter, backend_registry
+    from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle as Rectangle  # for other modules
 
 # Okabe and Ito's colours, told apart with any kind of colour vision.
 BLUE, ORANGE, SKY = "#0072B2", "#D55E00", "#56B4E9"
@@ -24,42 +55,106 @@ ABOVE = {
 }
 
 
-def save(figure: Figure, path: Path) -> str:
-    """Write the figure as PNG, never a part of it; return the path to print."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    try:
+def save(
+    figure: Figure | Callable[[], Figure], path: Path, source: str | None = None
+) -> str | None:
+    """Write a figure as PNG, never a part of it; a notebook shows it below the cell.
+
+    Args:
+        figure: the figure, or what draws it.
+        path: of the PNG; its folder is created.
+        source: what the figure shows, in ASCII. It is noted in the PNG. Where `path` is
+            taken by anything but an earlier figure of the same source, the first of
+            NAME-2.png, NAME-3.png that is not is written.
+
+    Returns:
+        The path to print; None where drawing or writing failed, which a line on stderr
+        says.
+    """
+    with files.optional(path):
+        png = io.BytesIO()
+        drawn = figure() if callable(figure) else figure
         with warnings.catch_warnings():
             # A file's name may have letters that the font lacks: boxes stand for them.
             warnings.filterwarnings("ignore", "Glyph .* missing from")
-            figure.savefig(part, format="png", dpi=120)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+            drawn.savefig(png, format="png", dpi=120, metadata={"Source": source})
+        place = _not_taken(path, source) if source else path
+        files.write(place, png.getvalue())
+        if _in_notebook():
+            from IPython import display
+
+            display.display(display.Image(png.getvalue()))
+        return shown(place)
+    return None
+
+
+def _not_taken(path: Path, source: str) -> Path:
+    """Return the first of NAME.png, NAME-2.png ... that is unused or of `source`."""
+    numbered = (f"{path.stem}-{n}{path.suffix}" for n in itertools.count(2))
+    return next(
+        place
+        for place in itertools.chain([path], map(path.with_name, numbered))
+        if not os.path.lexists(place) or _source(place) == source
+    )
+
+
+def _source(path: Path) -> str | None:
+    """Return the source that `save` noted in a PNG; None for anything else."""
+    if not path.is_file():  # opening a pipe would wait
+        return None
+    with warnings.catch_warnings(), contextlib.suppress(Exception):
+        warnings.simplefilter("ignore")  # of somebody's huge picture
+        with Image.open(path, formats=["PNG"]) as png:
+            return png.info.get("Source")
+    return None
 
 
 def show_or_save(draw: Callable[[Figure], None], path: Path) -> str | None:
     """Show a figure in a window, or write it to `path` where there is no display.
+
+    A window stays open at a prompt whose windows do not wait (``%matplotlib qt``).
 
     Args:
         draw: draws into the empty figure that it is given.
         path: of the PNG.
 
     Returns:
-        The path to print; None where a window was shown.
+        The path to print; None where a window was shown or, as `save` says, writing
+        failed.
     """
+    figure = _window()
+    if figure is not None:
+        from matplotlib import pyplot
+
+        draw(figure)
+        pyplot.show()
+        return None
+
+    def drawn() -> Figure:
+        figure = Figure(layout="constrained")
+        draw(figure)
+        return figure
+
+    return save(drawn, path)
+
+
+def _window() -> Figure | None:
+    """Return an empty figure in a window; None where windows cannot be opened."""
     from matplotlib import pyplot
 
-    windows = backend_registry.list_builtin(BackendFilter.INTERACTIVE)
-    if matplotlib.get_backend().lower() in windows:
-        draw(pyplot.figure(layout="constrained"))
-        pyplot.show()
-        pyplot.close("all")
-        return None
-    figure = Figure(layout="constrained")
-    draw(figure)
-    return save(figure, path)
+    windows = set(backend_registry.list_builtin(BackendFilter.INTERACTIVE))
+    windows -= {"nbagg", "notebook"}  # drawn by a notebook's page
+    # The backend that MPLBACKEND names may need what is not installed, or a display.
+    with contextlib.suppress(ImportError, RuntimeError):
+        if matplotlib.get_backend().lower() in windows:
+            return pyplot.figure(layout="constrained")
+    return None
+
+
+def _in_notebook() -> bool:
+    """Return whether this runs in the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 def draw_digit(axes: Axes, image: np.ndarray, title: str, wrong: bool = False) -> None:

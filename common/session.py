@@ -21,24 +21,38 @@ _NOISE = re.compile(
 
 @contextlib.contextmanager
 def _without_startup_noise() -> Iterator[None]:
-    """Hold back what is written to file descriptor 2; print all but the noise later."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held:
+    """Hold back what is written to file descriptor 2; print all but the noise later.
+
+    Nothing is held back where it is closed or no temporary file can be made.
+    """
+    try:
+        stderr, held = os.dup(2), tempfile.TemporaryFile()  # noqa: SIM115
+    except OSError:
+        yield
+        return
+    with held:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except KeyboardInterrupt:
-            # An import takes seconds and has nothing to save: exit without a traceback.
-            raise SystemExit(130) from None
         finally:
-            sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
             held.seek(0)
-            for line in held:
-                if not _NOISE.match(line):
-                    os.write(2, line)
+            with contextlib.suppress(OSError):  # nobody reads it, or its disk is full
+                for line in held:
+                    if not _NOISE.match(line):
+                        os.write(2, line)
+
+
+@contextlib.contextmanager
+def _without_traceback() -> Iterator[None]:
+    """Exit at Ctrl-C: an import takes seconds and has nothing to save."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if hasattr(sys, "ps1"):  # a prompt or a notebook goes on
+            raise
+        raise SystemExit(130) from None
 
 
 @contextlib.contextmanager
@@ -60,7 +74,7 @@ def _without_keras() -> Iterator[None]:
 
 # A user who sets another level wants to see the messages.
 if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
-    with _without_startup_noise(), _without_keras():
+    with _without_traceback(), _without_startup_noise(), _without_keras():
         import tensorflow.compat.v1 as tf
 else:
     import tensorflow.compat.v1 as tf

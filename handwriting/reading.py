@@ -7,18 +7,17 @@ From a script of your own:
 
 import json
 import os
+import stat
+import sys
 import textwrap
-from collections import Counter
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from PIL import Image
 
 from common import cli, plots
+from common.plots import Axes, Figure, Rectangle
 from handwriting import find_digits, pictures
 
 # Probability below which an answer is marked "?". Label smoothing keeps even the most
@@ -39,6 +38,7 @@ LABEL_MARGIN = 0.8  # points around an answer
 THUMBNAILS = 100  # images below the page, at most; the first ones are shown
 THUMBNAIL_HEIGHT = 1.1  # inches, with the title
 COLUMNS = (6, 10)  # of images, least and greatest: few images are not drawn larger
+STEM_BYTES = 200  # of a figure's name, at most; file systems accept 255 with the rest
 
 
 class Classifier(Protocol):
@@ -101,7 +101,7 @@ def read_files(
 ) -> bool:
     """Read pictures, print their digits and write them with boxes to `save_dir`.
 
-    A file that cannot be opened is reported on stderr, and the others are read.
+    Whatever is wrong with a file is reported on stderr, and the others are read.
 
     Args:
         files: names; "-" is standard input.
@@ -110,37 +110,72 @@ def read_files(
         as_json: whether to print one object a line, rather than text.
 
     Returns:
-        Whether all files could be opened.
+        Whether all files could be read.
     """
-    opened_all = True
-    stems: Counter[str] = Counter()  # of the figures written
+    read_all = True
     for file in files:
         try:
+            _refuse_endless(file)
             image = pictures.open_picture(file)
+            lines = read(image, network)
         except cli.UserError as error:
             cli.warn(str(error))
-            opened_all = False
+            read_all = False
             continue
-        lines = read(image, network)
-        # A name need not be UTF-8, but what is printed must be.
-        name = os.fsencode(file).decode("utf-8", "replace")
-        written = None
-        if lines:
-            stem = "stdin" if file == "-" else Path(name).stem
-            stems[stem] += 1
-            number = f"-{stems[stem]}" if stems[stem] > 1 else ""
-            title = heading(Path(name).name, lines)
-            figure = draw_reading(image, lines, title)
-            written = plots.save(figure, save_dir / f"{stem}-read{number}.png")
-        print_reading = json_line if as_json else text_lines
-        print(print_reading(name, lines, written), flush=True)
-    return opened_all
+        except Exception as error:  # a fault of ours costs one answer, not all
+            cli.warn(f"{file}: cannot be read ({cli.reason(error)})")
+            read_all = False
+            continue
+        if not as_json:
+            print(text_lines(file, lines), flush=True)
+        written = write_figure(file, image, lines, save_dir) if lines else None
+        if as_json:
+            print(json_line(file, lines, written), flush=True)
+        elif written:
+            print(f"wrote {written}", flush=True)
+    return read_all
+
+
+def _refuse_endless(file: str) -> None:
+    """Refuse a device, or a pipe that nobody may write to; <(...) makes one in /dev."""
+    if file == "-":
+        if sys.stdin is None:
+            raise cli.UserError("-: standard input is closed")
+        return
+    try:
+        mode = os.stat(file).st_mode
+    except OSError:
+        return  # open_picture says why
+    is_pipe = stat.S_ISFIFO(mode) and not file.startswith(("/dev/", "/proc/"))
+    if is_pipe or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise cli.UserError(f'{file}: a device or pipe; "-" reads standard input')
+
+
+def write_figure(
+    file: str, image: Image.Image, lines: Lines, save_dir: Path
+) -> str | None:
+    """Write the figure of a reading; return the path to print, None if that failed.
+
+    Each picture has its own: those of one name from several folders are numbered.
+    """
+    if file == "-":
+        name, source = "stdin", "stdin:"
+    else:
+        name = os.path.basename(file)
+        source = Path(os.path.abspath(file)).as_uri()  # any name, in ASCII
+    stem = cli.one_line(Path(name).stem).strip(".") or "picture"
+    stem = stem.encode()[:STEM_BYTES].decode(errors="ignore")
+    return plots.save(
+        lambda: draw_reading(image, lines, heading(name, lines)),
+        save_dir / f"{stem}-read.png",
+        source,
+    )
 
 
 def heading(file: str, lines: Lines) -> str:
     """Return a file's name and its digits, "|" between lines of text."""
     text = "|".join("".join(str(one.digit) for one in line) for line in lines)
-    return f"{file}: {text or 'no digit found'}"
+    return f"{cli.one_line(file)}: {text or 'no digit found'}"
 
 
 def with_probability(one: Reading) -> str:
@@ -151,28 +186,27 @@ def with_probability(one: Reading) -> str:
     return f"{text} (or {one.runner_up}: {one.probabilities[one.runner_up]:.4f})"
 
 
-def text_lines(file: str, lines: Lines, written: str | None) -> str:
-    """Return a picture's digits as text, with the probability of each.
+def text_lines(file: str, lines: Lines) -> str:
+    """Return a picture's digits as text, with the probability of each."""
+    text = [heading(file, lines)]
+    text += ["  ".join(with_probability(one) for one in line) for line in lines]
+    return "\n".join(text)
+
+
+def json_line(file: str, lines: Lines, written: str | None) -> str:
+    """Return a picture's digits as one line of JSON.
 
     Args:
         file: name of the picture.
         lines: its digits.
         written: path of the figure; None if there is none.
     """
-    text = [heading(file, lines)]
-    text += ["  ".join(with_probability(one) for one in line) for line in lines]
-    if written:
-        text.append(f"wrote {written}")
-    return "\n".join(text)
-
-
-def json_line(file: str, lines: Lines, written: str | None) -> str:
-    """Return a picture's digits as one line of JSON; arguments of `text_lines`."""
     texts = ["".join(str(one.digit) for one in line) for line in lines]
     found = [one for line in lines for one in line]
     return json.dumps(
         {
-            "file": file,
+            # A name need not be UTF-8, but JSON must be.
+            "file": os.fsencode(file).decode("utf-8", "replace"),
             "digits": "".join(texts),
             "lines": texts,
             "probabilities": [round(one.probability, 4) for one in found],

@@ -1,6 +1,7 @@
 """evaluate.py: its numbers against NumPy and the literature, and odd test sets."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -225,6 +226,39 @@ def test_a_trained_network_is_reported(
     assert last == f"wrote {save_dir / 'report.png'} and report.json"
     assert (save_dir / "report.png").read_bytes().startswith(b"\x89PNG")
     assert checkpoints.read_config(save_dir) == before
+
+
+@pytest.mark.parametrize("save_dir", ["mlp_128"], indirect=True)
+@pytest.mark.parametrize(
+    ("blocked", "wrote"),
+    [
+        (["report.png"], "report.json"),
+        (["report.json"], "report.png"),
+        (["report.png", "report.json"], ""),
+    ],
+)
+def test_numbers_are_printed_where_no_file_can_be_written(
+    blocked: list[str],
+    wrote: str,
+    save_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    copy = Path(shutil.copytree(save_dir, tmp_path / "copy"))
+    for name in blocked:
+        (copy / name).unlink(missing_ok=True)
+        (copy / name).mkdir()
+    monkeypatch.setattr("sys.argv", ["evaluate.py", "--save_dir", str(copy)])
+    assert cli.status(evaluate.main) == 0
+    out, err = capsys.readouterr()
+    assert "\ntest accuracy " in out
+    assert [line for line in out.splitlines() if "wrote" in line] == (
+        [f"wrote {copy / wrote}"] if wrote else []
+    )
+    assert err.splitlines() == [
+        f"evaluate.py: cannot write {copy / name}: Is a directory" for name in blocked
+    ]
 
 
 @pytest.mark.parametrize("save_dir", ["mlp_128"], indirect=True)

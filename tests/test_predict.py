@@ -1,9 +1,13 @@
 """predict.py: the same answers in a new process, and refusing what it cannot read."""
 
 import dataclasses
+import functools
+import os
 import re
 import shutil
+import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -15,6 +19,7 @@ import input_data
 import model
 import predict
 from common import cli, plots
+from common.paths import SAVE_DIR
 from common.session import tf
 from saving import checkpoints
 
@@ -33,6 +38,12 @@ def trained(
     )
     assert done.returncode == 0, done.stderr
     return save_dir, done.stdout
+
+
+@functools.cache
+def restored(save_dir: Path) -> predict.Classifier:
+    """Return the network in a folder that no test changes."""
+    return predict.restore(save_dir)
 
 
 @pytest.fixture
@@ -126,6 +137,106 @@ def test_probabilities_take_any_number_of_images(
 
 
 @pytest.mark.parametrize(
+    "shape", [(28, 28), (784,), (28, 28, 1), (1, 784), (1, 28, 28), (1, 28, 28, 1)]
+)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8"])
+def test_an_image_has_any_usual_form(
+    shape: tuple[int, ...], dtype: str, trained: tuple[Path, str]
+) -> None:
+    network = restored(trained[0])
+    levels = np.random.default_rng(0).integers(0, 5, (1, 784)) * 51
+    expected = network.probabilities((levels / 255).astype(np.float32))
+    image = levels.reshape(shape).astype(dtype)
+    if dtype != "uint8":
+        image /= 255
+    answer = network.probabilities(image)
+    assert answer.shape == (1, 10)
+    np.testing.assert_allclose(answer, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("images", "found"),
+    [
+        (np.zeros((3, 27, 28), np.float32), "shape (3, 27, 28), float32;"),
+        (np.zeros((2, 3, 784), np.float32), "shape (2, 3, 784), float32;"),
+        (np.zeros(()), "shape (), float64;"),
+        (np.zeros((3, 784), np.int64), "shape (3, 784), int64;"),
+        (np.zeros((3, 784), bool), "shape (3, 784), bool;"),
+        (np.full((3, 784), 255.0), "shape (3, 784), float64, values 0 to 255;"),
+        (np.full((3, 784), -0.1), "values -0.1 to 0;"),
+        (np.full((28, 28), np.nan), "values nan to nan;"),
+        (np.full((28, 28), np.inf), "values 0 to inf;"),
+        ([["a"]], "shape (1, 1), <U1;"),
+    ],
+)
+def test_images_of_another_form_are_refused_in_one_line(
+    images: np.ndarray, found: str, trained: tuple[Path, str]
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(found)) as caught:
+        restored(trained[0]).probabilities(images)
+    assert isinstance(caught.value, cli.UserError)  # which scripts print in a line
+    assert "accepted are float from 0 to 1 and uint8, of shape" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_folder_may_be_text_or_left_out(
+    trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained[0].parent)
+    assert predict.restore(trained[0].name).step == 1
+    seen = []
+    monkeypatch.setattr(checkpoints, "read_config", seen.append)
+    monkeypatch.setattr(predict, "Classifier", lambda _: None)
+    predict.restore()
+    assert seen == [SAVE_DIR]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("restores", [False, True])
+def test_a_forked_process_gets_an_error_instead_of_waiting(
+    restores: bool, trained: tuple[Path, str]
+) -> None:
+    network = restored(trained[0])
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # ends what waits for ever
+        try:
+            if restores:
+                network = predict.restore(trained[0])
+            network.probabilities(np.zeros((28, 28)))
+        except cli.UserError as error:
+            os._exit(7 if "does not survive a fork" in str(error) else 8)
+        finally:
+            os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_threads_can_share_a_network(trained: tuple[Path, str]) -> None:
+    network = restored(trained[0])
+    images = np.random.default_rng(0).random((8, 13, 784), dtype=np.float32)
+    expected = [network.probabilities(some) for some in images]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(network.probabilities, images))
+    np.testing.assert_allclose(answers, expected, atol=1e-6)
+
+
+def test_answers_need_no_figure(
+    save_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    path = save_dir / "prediction.png"
+    path.unlink(missing_ok=True)
+    path.mkdir()
+    for flag, answer in (("--index", "predict="), ("--first", "predictions ")):
+        argv = ["predict.py", flag, "3", "--save_dir", str(save_dir)]
+        monkeypatch.setattr("sys.argv", argv)
+        assert cli.status(predict.main, input_data.DataError) == 0
+        out, err = capsys.readouterr()
+        assert answer in out
+        assert err == f"predict.py: cannot write {path}: Is a directory\n"
+
+
+@pytest.mark.parametrize(
     ("flag", "numbers"), [("7", [7]), ("0-3", [0, 1, 2, 3]), ("5-5", [5])]
 )
 def test_indices_are_numbers_or_ranges(flag: str, numbers: list[int]) -> None:
@@ -207,7 +318,7 @@ def test_edited_constants_do_not_touch_a_saved_network(
 )
 def test_damaged_configuration_is_named(save_dir: Path, text: str) -> None:
     (save_dir / "config.json").write_text(text, encoding="latin-1")
-    with pytest.raises(cli.UserError, match=r"config.json is damaged or was edited"):
+    with pytest.raises(cli.UserError, match=r"config.json is damaged"):
         predict.restore(save_dir)
 
 

@@ -4,6 +4,7 @@ import gzip
 import inspect
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -496,3 +497,17 @@ def test_the_public_names_are_read_only(name: str) -> None:
     with pytest.raises(AttributeError):
         setattr(data, name, 0)
     assert getattr(data, name) is getattr(data, f"_{name}")
+
+
+# ------------------------------------------------------------------ the page
+
+
+def test_the_page_names_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "tensorflow-1.md").read_text(encoding="utf-8")
+    tests = "".join(
+        (ROOT / "tests" / name).read_text(encoding="utf-8")
+        for name in ("test_tensorflow_1.py", "test_mnist_files.py")
+    )
+    named = re.findall(r"`(test_\w+)`", page)
+    assert len(named) > 20
+    assert [name for name in named if f"def {name}(" not in tests] == []

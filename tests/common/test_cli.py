@@ -1,38 +1,40 @@
-"""cli.py: errors, signals and exit statuses on the command line."""
+"""cli.py: errors, signals, streams and exit statuses on the command line."""
 
+import gc
+import os
+import signal
 import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from common import cli
 from common.paths import ROOT
 
 
-def run(code: str, *arguments: str) -> subprocess.CompletedProcess:
+@pytest.fixture(autouse=True)
+def environment_of_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes buffer their output, as they do unless told otherwise."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+
+
+def run(code: str, *arguments: str, redirect: str = "") -> subprocess.CompletedProcess:
     """Run code in the project's folder, in a process of its own."""
+    command = [sys.executable, "-c", code, *arguments]
+    if redirect:
+        command = ["sh", "-c", f'exec "$@" {redirect}', "sh", *command]
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
+        command, cwd=ROOT, capture_output=True, text=True, check=False
     )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
 def test_a_full_disk_behind_the_output_gets_one_line() -> None:
     code = "from common import cli; cli.run(lambda: print('6'))"
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=ROOT,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+    done = run(code, redirect=">/dev/full")
     assert done.returncode == 1
     assert done.stderr == "-c: [Errno 28] No space left on device\n"
 
@@ -68,6 +70,104 @@ def test_a_reader_that_leaves_gets_no_traceback() -> None:
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait() == 1
+
+
+def test_a_killed_process_has_logged_each_line(tmp_path: Path) -> None:
+    code = "import time; from common import cli\n"
+    code += "cli.run(lambda: (print('epoch 1'), cli.warn('go'), time.sleep(60)))"
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, stdout=log, stderr=subprocess.PIPE
+        )
+    assert process.stderr.readline() == b"-c: go\n"
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    process.stderr.close()
+    assert (tmp_path / "log").read_text() == "epoch 1\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "gbk", "utf-8"])
+def test_letters_that_an_encoding_lacks_are_escaped(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    text = "caf\\xe9 \\u624b\\U0001f600"
+    code = "from common import cli\n"
+    code += f"cli.run(lambda: (print('{text}'), cli.warn('{text}'), print('7')))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    text = text.encode().decode("unicode_escape")
+    expected = text.encode(encoding, "backslashreplace").decode(encoding)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode(encoding).split(os.linesep) == [expected, "7", ""]
+    assert done.stderr.decode(encoding) == f"-c: {expected}{os.linesep}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+@pytest.mark.parametrize(
+    ("redirect", "out"),
+    [(">&-", ""), ("2>&-", "6\n7\n"), (">&- 2>&-", ""), ("2>/dev/full", "6\n7\n")],
+)
+def test_a_stream_that_takes_nothing_stops_nothing(redirect: str, out: str) -> None:
+    code = "import sys; from common import cli\n"
+    code += "def main():\n"
+    code += "    print('6')\n"
+    code += "    cli.warn('unsure')\n"
+    code += "    print('7', file=sys.stdout or sys.exit(5))\n"
+    code += "    sys.exit(3)\n"
+    code += "cli.run(main)"
+    done = run(code, redirect=redirect)
+    assert (done.returncode, done.stdout) == (3, out)
+    assert "Traceback" not in done.stderr
+
+
+def test_the_streams_of_a_notebook_stay_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Cell:
+        """All that print needs of a stream."""
+
+        text = ""
+
+        def write(self, text: str) -> None:
+            self.text += text
+
+        def flush(self) -> None:
+            pass
+
+    out, err = Cell(), Cell()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    cli.run(lambda: (print("6"), cli.warn("unsure")))  # and no SystemExit
+    assert (sys.stdout, sys.stderr) == (out, err)
+    assert (out.text, err.text.partition(": ")[2]) == ("6\n", "unsure\n")
+    assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.parametrize(
+    ("doc", "shown"), [("Six.\n\n    more\n", "Six."), (None, "usage")]
+)
+def test_help_shows_the_first_line_of_a_docstring_if_there_is_one(
+    doc: str | None, shown: str, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit):  # -OO deletes docstrings
+        cli.ArgumentParser(description=doc).parse_args(["--help"])
+    printed = capsys.readouterr().out
+    assert shown in printed
+    assert "more" not in printed
+
+
+def test_a_warning_is_one_line_whatever_it_names(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    cli.warn("a\nb\x1b[31m\r\u2028.png: no picture")
+    assert capsys.readouterr().err.endswith(": a�b�[31m��.png: no picture\n")
+
+
+def test_signals_are_not_asked_for_outside_the_main_thread() -> None:
+    with ThreadPoolExecutor() as pool:
+        noted = pool.submit(lambda: cli.noted_signals().__enter__()).result()
+    assert noted == []
 
 
 WRITER = """

@@ -9,7 +9,7 @@ from pathlib import Path
 import filelock
 import pytest
 
-from common import files
+from common import cli, files, paths
 
 
 @pytest.fixture(autouse=True)
@@ -106,3 +106,47 @@ def test_a_file_system_without_locks_is_named_once(
         with files.locked(tmp_path / "lock") as held:
             assert held
     assert capsys.readouterr().err.count("has no locks") == 1
+
+
+def test_a_file_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "new" / ("n" * 251 + ".txt")  # no longer name is possible
+    files.write(path, b"old")
+    original = Path.write_bytes
+
+    def full_disk(self: Path, data: bytes) -> None:
+        original(self, data[:1])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        files.write(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(30, "Read-only file system", "part"), "Read-only file system"),
+        (MemoryError(), "MemoryError"),
+        (ValueError("two\nlines"), "ValueError: two�lines"),
+        (cli.UserError("no network"), "no network"),
+    ],
+)
+def test_an_optional_file_costs_one_line(
+    error: Exception, told: str, capsys: pytest.CaptureFixture
+) -> None:
+    with files.optional(Path("a", "page.png")):
+        raise error
+    path = Path("a", "page.png")
+    assert capsys.readouterr().err.endswith(f": cannot write {path}: {told}\n")
+
+
+def test_paths_to_print_are_short_where_they_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert paths.shown(tmp_path / "new" / "a.png") == os.path.join("new", "a.png")
+    assert paths.shown(tmp_path.parent / "a.png") == str(tmp_path.parent / "a.png")

@@ -123,12 +123,133 @@ def test_pictures_of_one_name_are_annotated_apart(
     predict_image: Run,
     tmp_path: Path,
 ) -> None:
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        draw([[4]]).save(tmp_path / folder / "4.png")
-    status, out, _ = predict_image("a/4.png", "b/4.png")
+    names = ["a/4.png", "b/4.png"]
+    if sys.platform == "linux":  # two names that look the same
+        names += [f"a/{os.fsdecode(name)}.png" for name in (b"\xe8\n", b"\xe9\n")]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        draw([[4]]).save(tmp_path / name)
+    wrote = []
+    for files in (names, *([name] for name in reversed(names))):
+        status, out, _ = predict_image(*files)
+        assert status == 0
+        wrote.append([line for line in out.splitlines() if "wrote" in line])
+    assert len(set(wrote[0])) == len(names)
+    again = [line for lines in wrote[:0:-1] for line in lines]
+    assert again == wrote[0]  # each by itself, the last first
+    assert len(list((tmp_path / "save").iterdir())) == len(names)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_answers_need_no_figure(
+    as_json: bool, predict_image: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "save").touch()  # no folder: nothing can be written to it
+    for name in ("a.png", "b.png"):
+        draw([[4]]).save(tmp_path / name)
+    status, out, err = predict_image("a.png", "b.png", *["--json"] * as_json)
     assert status == 0
-    assert len({line for line in out.splitlines() if "wrote" in line}) == 2
+    if as_json:
+        found = [json.loads(line) for line in out.splitlines()]
+        assert [(one["digits"], one["picture"]) for one in found] == [("4", None)] * 2
+    else:
+        assert out == "a.png: 4\n4: 0.9000\nb.png: 4\n4: 0.9000\n"
+    assert err.count(": cannot write ") == err.count("\n") == 2
+
+
+def test_an_answer_is_printed_before_its_figure_is_drawn(
+    predict_image: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    draw([[4]]).save(tmp_path / "4.png")
+    monkeypatch.setattr(reading, "draw_reading", interrupt)
+    status, out, _ = predict_image("4.png")
+    assert (status, out) == (130, "4.png: 4\n4: 0.9000\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (IndexError("bad"), "4.png: cannot be read (IndexError: bad)"),
+        (MemoryError(), "4.png: cannot be read (MemoryError)"),
+        (
+            OSError(5, "Input/output error"),
+            "4.png: cannot be read (Input/output error)",
+        ),
+    ],
+)
+def test_a_crash_costs_no_other_answer(
+    error: Exception,
+    told: str,
+    predict_image: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def crash_once(image: Image.Image, network: reading.Classifier) -> reading.Lines:
+        monkeypatch.setattr(reading, "read", original)
+        raise error
+
+    original = reading.read
+    monkeypatch.setattr(reading, "read", crash_once)
+    draw([[4]]).save(tmp_path / "4.png")
+    draw([[7]]).save(tmp_path / "7.png")
+    status, out, err = predict_image("4.png", "7.png")
+    assert (status, err) == (1, f"predict.py: {told}\n")
+    assert out.startswith("7.png: 7\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names and files of Linux")
+def test_pipes_and_devices_are_refused(predict_image: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    draw([[7]]).save(tmp_path / "7.png")
+    bad = "pipe.png", "/dev/zero", "/dev/tty"
+    status, out, err = predict_image(*bad, "7.png")
+    assert status == 1
+    assert out.startswith("7.png: 7\n")
+    told = [f'predict.py: {name}: a device or pipe; "-" reads' for name in bad]
+    for line, beginning in zip(err.splitlines(), told, strict=True):
+        assert line.startswith(beginning)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names and files of Linux")
+@pytest.mark.parametrize(
+    ("name", "figure"),
+    [
+        ("a\nb\x1b.png", "a�b�-read.png"),
+        (b"\xe9.png", "�-read.png"),
+        ("-4.png", "-4-read.png"),
+        (".png", "png-read.png"),
+        ("..png", "picture-read.png"),
+        ("n" * 251 + ".png", "n" * 200 + "-read.png"),
+        ("手" * 83 + ".png", "手" * 66 + "-read.png"),
+    ],
+    ids=["control", "not UTF-8", "dash", "no stem", "dots", "255 bytes", "253 bytes"],
+)
+def test_any_name_of_a_file_is_read_and_printed_in_a_line(
+    name: str | bytes, figure: str, predict_image: Run, tmp_path: Path
+) -> None:
+    name = os.fsdecode(name)
+    (tmp_path / name).write_bytes(file_bytes(draw([[4]]), "PNG"))
+    status, out, err = predict_image(name)
+    assert (status, err) == (0, "")
+    first, second, third = out.splitlines()
+    assert first.endswith(".png: 4")
+    assert second == "4: 0.9000"
+    assert third == f"wrote {Path('save', figure)}"
+    assert (tmp_path / "save" / figure).is_file()
+    (tmp_path / name).write_bytes(b"")
+    status, out, err = predict_image(name)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+
+
+def test_a_closed_standard_input_is_told(
+    predict_image: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    told = "predict.py: -: standard input is closed\n"
+    assert predict_image("-") == (1, "", told)
 
 
 def test_an_unsure_answer_is_marked_with_the_runner_up() -> None:
