@@ -519,7 +519,7 @@ def main() -> None:
     from common import cli, plots
     from common.paths import ROOT, SAVE_DIR, from_here
 
-    parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--data_dir", type=from_here, default=ROOT / "data")
     parser.add_argument("--dataset", choices=DATASETS, default="auto")
     parser.add_argument("--validation_size", type=int, default=5000)

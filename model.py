@@ -387,7 +387,7 @@ def layer_table(outputs: list[tf.Tensor], variables: list[tf.Variable]) -> str:
 
 def main() -> None:
     """Print the layer table, with dropout as in training."""
-    parser = cli.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--network", choices=NETWORKS, default="cnn")
     network = parser.parse_args().network
     with tf.Graph().as_default():

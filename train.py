@@ -362,7 +362,7 @@ def begin_or_resume(command: CommandLine) -> tuple[Run, input_data.Datasets]:
 
 def main() -> None:
     """Train; print the test accuracy and what to run next."""
-    command = read_command_line(globals(), RECIPES, __doc__.splitlines()[0])
+    command = read_command_line(globals(), RECIPES, __doc__)
     save_dir = command.settings.save_dir
     with checkpoints.lock(save_dir):
         run, data = begin_or_resume(command)

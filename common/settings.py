@@ -166,7 +166,7 @@ def read_command_line(
     Args:
         constants: the script's UPPER_CASE constants by name, the only defaults.
         recipes: for --recipe, by name: constants with other values.
-        description: first line of --help.
+        description: what --help begins with; of a docstring, its first line.
 
     Raises:
         UserError: a constant holds a value that it does not accept.

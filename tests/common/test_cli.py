@@ -164,6 +164,19 @@ def test_a_warning_is_one_line_whatever_it_names(
     assert capsys.readouterr().err.endswith(": a�b�[31m��.png: no picture\n")
 
 
+@pytest.mark.parametrize("script", ["train.py", "input_data.py"])
+def test_scripts_run_without_their_docstrings(script: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-OO", script, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--data_dir" in done.stdout
+
+
 def test_signals_are_not_asked_for_outside_the_main_thread() -> None:
     with ThreadPoolExecutor() as pool:
         noted = pool.submit(lambda: cli.noted_signals().__enter__()).result()
