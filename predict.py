@@ -249,6 +249,11 @@ def main() -> None:
     _, test = load_test_images(network.run, args.data_dir)
     ranges = [range(args.first)] if args.first else args.index
     last = max(numbers[-1] for numbers in ranges)
+    if args.first and last >= test.num_examples:
+        raise cli.UserError(
+            f"--first is {args.first}; it must be 1 to {test.num_examples}, the number "
+            "of test images"
+        )
     if last >= test.num_examples:
         raise cli.UserError(
             f"there is no test image {last}: --index goes from 0 to "

@@ -10,7 +10,7 @@ How a run flows:
 2. `build_graph` makes the graph: distortion, network, loss, optimizer, evaluation.
 3. `train` opens a Session, in which `run_steps` feeds a batch a step.
 4. At an epoch's end it evaluates; then, and every CHECKPOINT_SECONDS, it saves.
-5. `finish` tests the best checkpoint, once. ``python predict.py`` answers from it.
+5. `finish` tests the best checkpoint, once; `write_history` draws the curves.
 """
 
 import math
@@ -27,7 +27,7 @@ from tqdm import tqdm
 import input_data
 import model
 from augment import augment
-from common import cli, plots
+from common import cli, files, plots
 from common.session import session_config, tf
 from common.settings import CommandLine, Settings, read_command_line
 from saving import checkpoints, resume
@@ -282,21 +282,25 @@ def train(run: Run, data: input_data.Datasets) -> Run:
 def finish(
     session: tf.Session, graph: Graph, run: Run, data: input_data.Datasets
 ) -> Run:
-    """Test the best checkpoint, once; write the result and the curves."""
+    """Test the best checkpoint, once; return the finished run."""
     checkpoints.restore(session, run, run.best, tf.trainable_variables())
     images, labels = data.test.images, data.test.labels
     _, right = sum_of_losses_and_right_answers(session, graph, images, labels)
     run = replace(run, test_accuracy=right / len(images))
-    checkpoints.write_config(run)
-    checkpoints.write_derived(run)
+    return checkpoints.write_config(run)
+
+
+def write_history(run: Run) -> None:
+    """Write the history of a finished run, and draw its curves."""
+    with files.optional(run.settings.save_dir / checkpoints.HISTORY):
+        checkpoints.write_derived(run)
     title = (
         f"{run.settings.network} on {run.data.name}, {run.step} steps, "
         f"test accuracy {run.test_accuracy:.4f}"
     )
     rows = [vars(row) for row in run.history]
-    path = run.settings.save_dir / "curves.png"
+    path = run.settings.save_dir / checkpoints.CURVES
     plots.save(lambda: plots.curves(rows, title), path)
-    return run
 
 
 # ----------------------------------------------------------------- what is printed
@@ -325,8 +329,8 @@ def epochs_text(epochs: float) -> str:
 def not_finite(what: str, step: int, settings: Settings) -> cli.UserError:
     """Return the error of a run whose numbers are no longer finite."""
     return cli.UserError(
-        f"{what} at step {step}: stopped, nothing of that was saved. LEARNING_RATE is "
-        f"{settings.learning_rate:g}; try a smaller one, with --overwrite"
+        f"{what} at step {step}: stopped; these weights were not saved. LEARNING_RATE "
+        f"is {settings.learning_rate:g}; try a smaller one, with --overwrite"
     )
 
 
@@ -371,6 +375,7 @@ def main() -> None:
             print(f"already finished at step {run.step}")
         else:
             run = train(run, data)
+        write_history(run)  # again for a finished run, which may have lost it
     if run.data.name != "mnist":
         print(input_data.NOT_MNIST[run.data.name], file=sys.stderr)
     right = round(run.test_accuracy * run.data.test)

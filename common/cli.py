@@ -59,7 +59,9 @@ def noted_signals() -> Iterator[list[int]]:
         noted.append(signum)
         restore()
 
-    before = {signum: signal.signal(signum, note) for signum in STOPPING}
+    # One that is ignored, as in a shell's background, stays so.
+    heeded = [s for s in STOPPING if signal.getsignal(s) not in (signal.SIG_IGN, None)]
+    before = {signum: signal.signal(signum, note) for signum in heeded}
     try:
         yield noted
     finally:
@@ -131,7 +133,7 @@ def status(main: Callable[[], None], *mistakes: type[Exception]) -> int:
 
 
 def run(main: Callable[[], None], *mistakes: type[Exception]) -> None:
-    """Call `main` and exit with its status; return where it succeeded."""
+    """Call `main` and exit with its status; return if it succeeded."""
     # At its end Python searches TensorFlow for garbage, for half a second. Frozen
     # objects are not searched; everything else is a normal exit.
     atexit.register(gc.freeze)

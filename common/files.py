@@ -1,7 +1,7 @@
 """Files that survive a power failure, on the file systems that people have.
 
 Windows opens no folder, and flushes no handle that is open for reading alone. Some
-network shares flush nothing, or have no locks. What cannot be done is said once.
+network shares flush nothing, or have no locks. What is not possible is reported once.
 """
 
 import contextlib

@@ -12,8 +12,8 @@ A save writes each part to the disk before it begins the next one:
 So at whatever moment a run dies, with or without power, config.json is intact, and so
 is every checkpoint that it mentions. A run is resumed from config.json alone. It holds
 the checksums of the checkpoints and its own, so that nothing damaged or exchanged is
-read. Nothing is deleted or replaced but what config.json, or the one in UNFINISHED,
-says was written here.
+read. Of checkpoints, only files that config.json (here or in UNFINISHED) lists are
+deleted or replaced.
 """
 
 import contextlib
@@ -43,6 +43,7 @@ PREFIX = "model.ckpt"
 ASIDE = "replaced."  # before the name of a checkpoint that is about to be replaced
 UNFINISHED = ".train.unfinished"  # folder of files that are not complete yet
 LOCK = ".train.lock"
+COLUMNS = [field.name for field in dataclasses.fields(Evaluation)]  # of HISTORY
 KEPT = 3  # newest checkpoints that stay, 1 or more; the best stays as well
 
 
@@ -56,7 +57,8 @@ def lock(save_dir: Path) -> Iterator[None]:
     """
     if save_dir.exists() and not save_dir.is_dir():
         raise UserError(f"SAVE_DIR is {save_dir}, a file; it must be a folder")
-    refuse_files_of_others(save_dir)
+    if not (save_dir / LOCK).exists():
+        refuse_files_of_others(save_dir)  # before anything is touched
     save_dir.mkdir(parents=True, exist_ok=True)
     holder = save_dir / f"{LOCK}.pid"
     with files.locked(save_dir / LOCK) as held:
@@ -66,6 +68,7 @@ def lock(save_dir: Path) -> Iterator[None]:
                 f"process {pid} is training in {save_dir}: wait for it, or name "
                 "another folder with --save_dir"
             )
+        refuse_files_of_others(save_dir)
         holder.write_text(str(os.getpid()))
         yield
 
@@ -108,7 +111,13 @@ def save(session: tf.Session, saver: tf.train.Saver, run: Run) -> Run:
             f"cannot save to {save_dir} ({_reason(error)}): stopped at step "
             f"{run.step}; what it held before is unchanged"
         ) from None
-    write_derived(run)
+    try:
+        write_derived(run)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {save_dir} ({_reason(error)}): stopped at step "
+            f"{run.step}, saved; resume with python train.py --resume"
+        ) from None
     _delete_retired(run)
     return run
 
@@ -171,7 +180,7 @@ def _publish(run: Run, folder: Path) -> Run:
 def _files_of(save_dir: Path) -> dict[str, str]:
     """Return the files that the run of config.json wrote, with their SHA-256.
 
-    A retired file may be deleted since, and its name be somebody else's now.
+    A retired file may have been deleted and its name reused.
     """
     try:
         run = read_config(save_dir)
@@ -182,7 +191,10 @@ def _files_of(save_dir: Path) -> dict[str, str]:
 
 
 def _is_file(path: Path, checksum: str) -> bool:
-    return path.is_file() and files.sha256(path) == checksum
+    try:
+        return path.is_file() and files.sha256(path) == checksum
+    except FileNotFoundError:  # deleted meanwhile
+        return False
 
 
 def recover(save_dir: Path) -> None:
@@ -217,7 +229,7 @@ def _delete_retired(run: Run) -> None:
 
 
 def write_config(run: Run) -> Run:
-    """Replace config.json; return the run as it says."""
+    """Replace config.json; return the run as written."""
     with _unfinished(run.settings.save_dir) as folder:
         return _publish(run, folder)
 
@@ -231,8 +243,7 @@ def write_derived(run: Run) -> None:
     save_dir = run.settings.save_dir
     if run.history:
         text = io.StringIO()
-        columns = [field.name for field in dataclasses.fields(Evaluation)]
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(vars(row) for row in run.history)
         _replace_file(save_dir, HISTORY, text.getvalue())
@@ -292,15 +303,29 @@ def refuse_files_of_others(save_dir: Path) -> None:
         )
     ours |= _moved_too_early(save_dir)
     for name in sorted(os.listdir(save_dir)):
-        if name not in ours and taken.fullmatch(name):
+        is_taken = taken.fullmatch(name) or not _may_replace(save_dir / name)
+        if name not in ours and is_taken:
             raise UserError(
-                f"{save_dir} holds {name}, which train.py did not write: nothing was "
-                "changed. Move it away, or name another folder with --save_dir"
+                f"{save_dir} holds {name}, which is another program's, or was left by "
+                "a killed run of an older version: nothing was changed. Move it away, "
+                "or name another folder with --save_dir"
             )
 
 
+def _may_replace(path: Path) -> bool:
+    """Return False for a history.csv or ``checkpoint`` that another program wrote."""
+    if path.name not in (HISTORY, STATE):
+        return True
+    if not path.is_file():
+        return False
+    first = path.read_bytes().partition(b"\n")[0].decode(errors="replace")
+    if path.name == HISTORY:
+        return first == ",".join(COLUMNS)
+    return bool(re.match(rf'model_checkpoint_path: "({ASIDE})?{PREFIX}-', first))
+
+
 def _free_name(save_dir: Path, name: str) -> None:
-    """Rename a checkpoint of the run to be replaced, which still answers from it."""
+    """Rename a checkpoint that predict.py still uses, to free its name."""
     try:
         old = read_config(save_dir)
         if name not in old.checkpoints:
@@ -367,7 +392,8 @@ def _read_config(path: Path, save_dir: Path) -> Run:
         pass
     raise UserError(
         f"{path} is damaged, was edited, or belongs to another program: its checksum "
-        "differs. Name another folder with --save_dir"
+        "differs. Name another folder with --save_dir, or move it and its checkpoints "
+        "away"
     )
 
 

@@ -129,10 +129,10 @@ def compare_data(run: Run, data: DataSummary) -> None:
 
 
 def refuse_fallback(command: CommandLine, data: DataSummary) -> None:
-    """Refuse to replace a finished run on other data than "auto" fell back to.
+    """Refuse to replace a finished run on other data when "auto" fell back to digits.
 
     Raises:
-        UserError: as said; the data the user has in mind were not found.
+        UserError: there is such a run.
     """
     save_dir = command.settings.save_dir
     if command.overwrite or command.settings.dataset != "auto" or data.name != "digits":

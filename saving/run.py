@@ -15,6 +15,7 @@ from common.session import available_cores, cpu_has_bfloat16
 from common.settings import FOLDERS, RULES, CommandLine, Settings, checked
 
 FORMAT = 2  # of config.json; format 1 had no number
+PACKAGES = ("tensorflow", "numpy")  # whose versions a run records
 
 
 @dataclass(frozen=True)
@@ -155,9 +156,6 @@ def new_run(command: CommandLine, data: DataSummary) -> Run:
         data=data,
         versions={"python": platform.python_version(), **versions},
     )
-
-
-PACKAGES = ("tensorflow", "numpy")  # whose versions a run records
 
 
 def overridden_constants(command: CommandLine) -> dict[str, Any]:

@@ -175,7 +175,7 @@ def test_a_run_that_diverges_stops_and_keeps_the_last_good_checkpoint(
 ) -> None:
     save_dir = run_train()
     before = {path: path.read_bytes() for path in save_dir.iterdir()}
-    message += r" at step \d+: stopped, nothing of that was saved"
+    message += r" at step \d+: stopped; these weights were not saved"
     with pytest.raises(train.cli.UserError, match=message):
         run_train(LEARNING_RATE=learning_rate, LENGTH="50 steps", MIN_EVAL_STEPS=1000)
     assert {path: path.read_bytes() for path in save_dir.iterdir()} == before

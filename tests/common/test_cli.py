@@ -177,6 +177,17 @@ def test_scripts_run_without_their_docstrings(script: str) -> None:
     assert "--data_dir" in done.stdout
 
 
+def test_an_ignored_ctrl_c_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with cli.noted_signals() as noted:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert noted == []
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_signals_are_not_asked_for_outside_the_main_thread() -> None:
     with ThreadPoolExecutor() as pool:
         noted = pool.submit(lambda: cli.noted_signals().__enter__()).result()

@@ -249,6 +249,75 @@ def test_a_folder_with_other_things_in_it_is_used(tmp_path: Path) -> None:
     assert theirs.items() <= content(tmp_path).items()
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("history.csv", "day,weight\n1,80\n"),
+        ("checkpoint", 'model_checkpoint_path: "other.ckpt-7"\n'),
+    ],
+)
+def test_what_another_program_put_in_the_place_of_ours_is_kept(
+    name: str, text: str, tmp_path: Path
+) -> None:
+    small_run(tmp_path)
+    (tmp_path / name).write_text(text)
+    for flags in ([], ["--resume"], ["--overwrite"]):
+        with pytest.raises(cli.UserError, match=f"holds {name}, which is another"):
+            small_run(tmp_path, *flags)
+    assert (tmp_path / name).read_text() == text
+
+
+def test_a_file_that_reuses_a_retired_name_is_kept(tmp_path: Path) -> None:
+    small_run(tmp_path)
+    run = checkpoints.read_config(tmp_path)
+    name = "notes-of-mine.txt"
+    checkpoints.write_config(
+        replace(run, checkpoints=run.checkpoints | {"old": {name: ""}})
+    )
+    run = checkpoints.write_config(run)
+    assert run.retired == {name: ""}
+    (tmp_path / name).write_text("mine")
+    checkpoints.prepare(run)
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_files_are_on_the_disk_before_the_configuration_that_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_run(tmp_path)
+    done: list[str] = []
+
+    def flush(path: Path) -> None:
+        done.append(f"flush {path.relative_to(tmp_path)}")
+
+    def move(source: Path, target: Path) -> None:
+        done.append(f"move {target.relative_to(tmp_path)}")
+        source.replace(target)
+
+    monkeypatch.setattr(files, "flush", flush)
+    monkeypatch.setattr(files, "move", move)
+    run = replace(checkpoints.read_config(tmp_path), step=9)
+    checkpoints.save(1, SmallSaver(), run)
+    unfinished = checkpoints.UNFINISHED
+    names = ["model.ckpt-9.data-00000-of-00001", "model.ckpt-9.index"]
+    assert done[:9] == [
+        *(f"flush {unfinished}/{name}" for name in (*names, "config.json")),
+        f"flush {unfinished}",
+        *(f"move {name}" for name in names),
+        "flush .",
+        "move config.json",
+        "flush .",
+    ]
+
+
+def test_a_live_run_is_named_whatever_it_is_just_writing(tmp_path: Path) -> None:
+    small_run(tmp_path)
+    with checkpoints.lock(tmp_path):
+        (tmp_path / "model.ckpt-9.index").write_text("being moved")
+        with pytest.raises(cli.UserError, match="is training in"):
+            small_run(tmp_path)
+
+
 def test_nothing_but_the_run_is_left_after_it(tmp_path: Path) -> None:
     small_run(tmp_path)
     names = {

@@ -141,6 +141,10 @@ def test_a_resumed_run_may_get_longer_and_not_shorter(
     save_dir = run_train()
     run_train("--resume")
     assert "already finished at step 12\n" in capsys.readouterr().out
+    history = (save_dir / "history.csv").read_text()
+    (save_dir / "history.csv").unlink()
+    run_train("--resume")
+    assert (save_dir / "history.csv").read_text() == history
     run_train("--resume", "--steps=17")
     run = checkpoints.read_config(save_dir)
     assert run.step == run.total_steps == 17
