@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,8 @@ import mnist_files
 from common.paths import ROOT
 
 os.environ.pop("DISPLAY", None)  # no test opens a window
+# A shell lets what it starts in the background ignore Ctrl-C; tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
