@@ -116,7 +116,9 @@ def locked(path: Path) -> Iterator[bool]:
         yield False
         return
     except (OSError, NotImplementedError) as error:
-        if isinstance(error, OSError) and error.errno not in UNSUPPORTED:
+        # A folder that may not be written to has locks for others.
+        refused = {errno.EACCES, errno.EPERM, errno.EISDIR}
+        if isinstance(error, OSError) and error.errno not in UNSUPPORTED - refused:
             raise
         _say_once(
             f"the file system of {path.parent} has no locks: do not train in it with "

@@ -152,7 +152,7 @@ def _publish(run: Run, folder: Path) -> Run:
         The run, in which those files are retired that only the old config.json names.
 
     Raises:
-        UserError: a file of somebody else has the name of one of them.
+        FileExistsError: a file of somebody else has the name of one of them.
     """
     save_dir = run.settings.save_dir
     ours = _files_of(save_dir)
@@ -313,15 +313,23 @@ def refuse_files_of_others(save_dir: Path) -> None:
 
 
 def _may_replace(path: Path) -> bool:
-    """Return False for a history.csv or ``checkpoint`` that another program wrote."""
+    """Return False for a history.csv or ``checkpoint`` that another program wrote.
+
+    Both are made from config.json, so that a damaged one of ours may be replaced: a
+    history.csv with a column of ours or cut short, a ``checkpoint`` that names none.
+    """
     if path.name not in (HISTORY, STATE):
         return True
     if not path.is_file():
         return False
     first = path.read_bytes().partition(b"\n")[0].decode(errors="replace")
     if path.name == HISTORY:
-        return first == ",".join(COLUMNS)
-    return bool(re.match(rf'model_checkpoint_path: "({ASIDE})?{PREFIX}-', first))
+        cut_short = ",".join(COLUMNS).startswith(first)
+        return cut_short or not set(COLUMNS).isdisjoint(first.split(","))
+    named = re.fullmatch(r'model_checkpoint_path: "(.+)"', first)
+    if not named or re.match(rf"({ASIDE})?{PREFIX}-", named[1]):
+        return True
+    return not (path.parent / f"{named[1]}.index").exists()
 
 
 def _free_name(save_dir: Path, name: str) -> None:

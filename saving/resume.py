@@ -8,12 +8,7 @@ from common import cli
 from common.cli import UserError
 from common.settings import RULES, CommandLine
 from saving import checkpoints
-from saving.run import (
-    DataSummary,
-    Run,
-    append_history,
-    step_of,
-)
+from saving.run import DataSummary, Run, append_history, step_of
 
 # The settings that may differ when a run is resumed: its length, for it may grow, and
 # what does not touch the numbers.

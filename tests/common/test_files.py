@@ -108,6 +108,20 @@ def test_a_file_system_without_locks_is_named_once(
     assert capsys.readouterr().err.count("has no locks") == 1
 
 
+def test_a_folder_without_rights_is_an_error_and_no_lack_of_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def acquire(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+    with (
+        pytest.raises(PermissionError, match="Permission denied"),
+        files.locked(tmp_path / "lock"),
+    ):
+        pass
+
+
 def test_a_file_is_written_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -261,10 +261,32 @@ def test_what_another_program_put_in_the_place_of_ours_is_kept(
 ) -> None:
     small_run(tmp_path)
     (tmp_path / name).write_text(text)
+    (tmp_path / "other.ckpt-7.index").write_text("theirs")
     for flags in ([], ["--resume"], ["--overwrite"]):
         with pytest.raises(cli.UserError, match=f"holds {name}, which is another"):
             small_run(tmp_path, *flags)
     assert (tmp_path / name).read_text() == text
+
+
+@pytest.mark.parametrize("name", ["history.csv", "checkpoint"])
+def test_a_damaged_file_that_is_made_from_the_configuration_is_made_again(
+    name: str, tmp_path: Path
+) -> None:
+    small_run(tmp_path)
+    path = tmp_path / name
+    whole = path.read_bytes()
+    damaged = [whole[:size] for size in range(len(whole))]
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1
+        damaged.append(bytes(flipped))
+    for data in damaged:
+        path.write_bytes(data)
+        checkpoints.refuse_files_of_others(tmp_path)
+    run = checkpoints.read_config(tmp_path)
+    with checkpoints.lock(tmp_path):
+        checkpoints.write_derived(run)
+    assert path.read_bytes() == whole
 
 
 def test_a_file_that_reuses_a_retired_name_is_kept(tmp_path: Path) -> None:
