@@ -30,7 +30,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from common import files
+from common import cli, files
 from common.cli import UserError
 from common.session import tf
 from saving.run import Evaluation, Run, from_json, to_json
@@ -116,7 +116,8 @@ def save(session: tf.Session, saver: tf.train.Saver, run: Run) -> Run:
     except OSError as error:
         raise UserError(
             f"cannot write to {save_dir} ({_reason(error)}): stopped at step "
-            f"{run.step}, saved; resume with python train.py --resume"
+            f"{run.step}, saved; resume with: python train.py --resume"
+            f"{cli.save_dir_flag(save_dir)}"
         ) from None
     _delete_retired(run)
     return run
@@ -436,8 +437,9 @@ def restore(
         verify(run, name)
     except UserError as error:
         raise UserError(
-            f"{error}: python train.py --resume continues from the newest intact "
-            "checkpoint"
+            f"{error}: python train.py --resume"
+            f"{cli.save_dir_flag(run.settings.save_dir)} continues from the newest "
+            "intact checkpoint"
         ) from None
     path = run.settings.save_dir / name
     try:
