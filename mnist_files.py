@@ -1,15 +1,9 @@
-"""Find, download, verify and parse the four files of MNIST.
-
-The IDX format is described on the page of Y. LeCun, C. Cortes, C. J. C. Burges, "The
-MNIST database of handwritten digits".
-"""
+"""Find, download and verify the files of MNIST; mnist_formats.py parses them."""
 
 import contextlib
 import gzip
 import hashlib
 import http.client
-import io
-import math
 import os
 import sys
 import tempfile
@@ -17,12 +11,23 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+
+from mnist_formats import (
+    IMAGES,
+    LABELS,
+    MAX_FILE_BYTES,
+    DataError,
+    idx_header,
+    idx_sha256,
+    parse_idx,
+    parse_npz,
+    parse_pickle,
+)
 
 MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -32,13 +37,16 @@ MIRRORS = (
 # Addresses that scripts for TensorFlow 1 name for MNIST: its two defaults.
 LECUN_URL = "http://yann.lecun.com/exdb/mnist/"  # answers 404 since 2025
 TENSORFLOW_URLS = (LECUN_URL, LECUN_URL.replace("http:", "https:"), MIRRORS[0])
+# All of it in one file, for people to fetch by hand.
+ONE_FILE_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+PACKED = {
+    "mnist.npz": parse_npz,
+    "mnist.pkl.gz": parse_pickle,
+    "mnist.pkl": parse_pickle,
+}
+TORCHVISION = Path("MNIST", "raw")  # its folder within the one that it is given
 STALL_SECONDS = 15  # without a byte, after which a mirror is given up
 DOWNLOAD_SECONDS = 600  # for a file, after which it is given up as well
-IMAGE_SIZE = 28  # pixels
-CLASSES = 10
-IMAGES, LABELS = 0x0803, 0x0801  # magic numbers of IDX: bytes in 3 dimensions, in 1
-MAX_EXAMPLES = 1_000_000  # more than any set of this form; bounds what is unpacked
-MAX_FILE_BYTES = MAX_EXAMPLES * IMAGE_SIZE**2 + 16
 
 
 class Idx(NamedTuple):
@@ -74,96 +82,89 @@ FILES = {
 TEST_FILES = tuple(name for name in FILES if name.startswith("t10k"))
 
 
-class DataError(ValueError):
-    """A data file cannot be used; the text names it and says what is wrong."""
-
-
 class DataNotFoundError(DataError):
     """MNIST is not in the data folder and could not be downloaded."""
 
 
-# ------------------------------------------------------------------ reading IDX files
+# ------------------------------------------------------------- finding and reading
 
 
-def parse_idx(data: bytes, magic: int) -> tuple[np.ndarray, str]:
-    """Return the array in an IDX file, and the SHA-256 of the file uncompressed.
-
-    Args:
-        data: the file's bytes, plain or gzip-compressed.
-        magic: IMAGES or LABELS.
-
-    Returns:
-        uint8 array of shape (n, rows, columns) or labels of shape (n,), and 64
-        hexadecimal digits.
-
-    Raises:
-        DataError: the bytes are anything else; never another exception, and no more
-            is unpacked than the header promises.
-    """
-    compressed = data.startswith(b"\x1f\x8b")
-    stream = gzip.GzipFile(fileobj=io.BytesIO(data)) if compressed else io.BytesIO(data)
-    try:
-        header = stream.read(16 if magic == IMAGES else 8)
-        shape = _shape(header, magic)
-        size = math.prod(shape)
-        # Deflate shrinks 1,032 times at best.
-        if size > len(data) * (1032 if compressed else 1):
-            raise DataError(
-                f"its header promises {size} bytes, more than the {len(data)} bytes "
-                "of the file can hold"
-            )
-        payload = _read_at_most(stream, size + 1)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"it is a damaged gzip file ({error})") from None
-    if len(payload) != size:
-        found = f"more than {size}" if len(payload) > size else len(payload)
-        raise DataError(f"it holds {found} bytes where its header promises {size}")
-    array = np.frombuffer(payload, np.uint8).reshape(shape)
-    digest = hashlib.sha256(header)
-    digest.update(payload)
-    return array, digest.hexdigest()
-
-
-def _shape(header: bytes, magic: int) -> tuple[int, ...]:
-    found = int.from_bytes(header[:4], "big")
-    if len(header) < 4 or found != magic:
-        hint = "; it looks like a web page" if header.lstrip()[:1] == b"<" else ""
-        raise DataError(f"magic number 0x{found:08x}, expected 0x{magic:08x}{hint}")
-    dims = tuple(np.frombuffer(header[4 : len(header) // 4 * 4], ">u4").tolist())
-    if len(dims) != magic & 0xFF:
-        raise DataError("it ends within its header")
-    if not 1 <= dims[0] <= MAX_EXAMPLES:
-        raise DataError(f"it claims {dims[0]} items; 1 to {MAX_EXAMPLES} are read")
-    if 0 in dims:
-        raise DataError(f"it claims images of {dims[1]}x{dims[2]} pixels")
-    return dims
-
-
-def _read_at_most(stream: BinaryIO, size: int) -> bytearray:
-    payload = bytearray()
-    while chunk := stream.read(min(1 << 20, size - len(payload))):
-        payload += chunk
-    return payload
-
-
-def _read_file(path: Path, name: str) -> tuple[np.ndarray, str]:
-    size = path.stat().st_size
-    try:
-        if size > MAX_FILE_BYTES:
-            raise DataError(
-                f"it has {size} bytes; at most {MAX_FILE_BYTES} are accepted"
-            )
-        return parse_idx(path.read_bytes(), FILES[name].magic)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
+Found = dict[str, tuple[np.ndarray, str]]  # arrays and SHA-256, by key of FILES
 
 
 def _places(data_dir: Path, name: str) -> Iterator[Path]:
     """Yield the existing files that may hold `name`: sites name it differently."""
     dotted = name.replace("-idx", ".idx")
-    for file_name in (f"{name}.gz", name, f"{dotted}.gz", dotted):
-        if (data_dir / file_name).is_file():
-            yield data_dir / file_name
+    for folder in (data_dir, data_dir / TORCHVISION):
+        for file_name in (f"{name}.gz", name, f"{dotted}.gz", dotted):
+            if (folder / file_name).is_file():
+                yield folder / file_name
+
+
+def holds_files(data_dir: Path) -> bool:
+    """Return whether a folder has any file that `load_arrays` reads."""
+    places = (place for name in FILES for place in _places(data_dir, name))
+    return any(places) or any((data_dir / name).is_file() for name in PACKED)
+
+
+def _read_bytes(path: Path) -> bytes:
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise DataError(f"it has {size} bytes; at most {MAX_FILE_BYTES} are accepted")
+    return path.read_bytes()
+
+
+def _read_all(
+    data_dir: Path, names: Iterable[str]
+) -> tuple[Found, dict[str, list[Path]]]:
+    """Return what the folder has of the named files, and where it is damaged.
+
+    Raises:
+        DataError: one of PACKED stands for them all, and is damaged.
+    """
+    found: Found = {}
+    bad: dict[str, list[Path]] = {name: [] for name in names}
+    for name in bad:
+        for path in _places(data_dir, name):
+            try:
+                found[name] = parse_idx(_read_bytes(path), FILES[name].magic)
+                break
+            except DataError as error:
+                bad[name].append(path)
+                say(f"{path}: {error}")
+    if not found and not any(bad.values()):
+        found = _read_packed(data_dir, bad.keys())
+    return found, bad
+
+
+def _read_packed(data_dir: Path, names: Collection[str]) -> Found:
+    """Return the named arrays from the first of PACKED that the folder has."""
+    for file_name, parse in PACKED.items():
+        path = data_dir / file_name
+        if path.is_file():
+            try:
+                arrays = dict(zip(FILES, parse(_read_bytes(path)), strict=True))
+            except DataError as error:
+                raise DataError(f"{path}: {error}") from None
+            return {name: (arrays[name], idx_sha256(arrays[name])) for name in names}
+    return {}
+
+
+def _find_elsewhere(data_dir: Path, names: Collection[str]) -> Found:
+    """Return the named files from where other frameworks keep MNIST, if they do."""
+    keras = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
+    for folder in (data_dir.parent / TORCHVISION, Path(keras) / "datasets"):
+        try:
+            found, _ = _read_all(folder, names)
+        except (DataError, OSError) as error:
+            say(str(error))
+            continue
+        if found and all(
+            name in found and found[name][1] == FILES[name].sha256 for name in names
+        ):
+            say(f"found MNIST in {folder}: copying it to {data_dir}")
+            return found
+    return {}
 
 
 # ----------------------------------------------------------------------- downloading
@@ -171,15 +172,21 @@ def _places(data_dir: Path, name: str) -> Iterator[Path]:
 _DOWNLOAD_ERRORS = (OSError, http.client.HTTPException, ValueError)
 
 
-def mirrors_of(source_url: str | None) -> Sequence[str]:
-    """Return where to download from: MIRRORS, unless another address is given.
+def is_mnist_address(source_url: str | None) -> bool:
+    """Return whether an address stands for MNIST: none, or TensorFlow 1's defaults."""
+    return not source_url or f"{source_url}/".startswith(TENSORFLOW_URLS)
 
-    Args:
-        source_url: base address; "" and TensorFlow 1's defaults count as none.
+
+def mirrors_of(source_url: str | None) -> Sequence[str]:
+    """Return the base addresses to download from.
+
+    These are MIRRORS, or the one that the environment variable MNIST_MIRROR names,
+    unless `source_url` is the address of another data set.
     """
-    if not source_url or f"{source_url}/".startswith(TENSORFLOW_URLS):
-        return MIRRORS
-    return [source_url]
+    if not is_mnist_address(source_url):
+        return [source_url]
+    mirror = os.environ.get("MNIST_MIRROR")
+    return [mirror] if mirror else MIRRORS
 
 
 def maybe_download(
@@ -200,8 +207,8 @@ def maybe_download(
     if not path.exists():
         name = filename.removesuffix(".gz")
         is_mnist = f"{name}.gz" == filename and name in FILES
-        if is_mnist and mirrors_of(source_url) is MIRRORS:
-            data = download(name, MIRRORS)
+        if is_mnist and is_mnist_address(source_url):
+            data = download(name, source_url)
         elif source_url:
             data = _download_from(filename, source_url)
         else:
@@ -230,26 +237,26 @@ def _answer(url: str, error: Exception) -> str:
     """Return what an address answered, in a few words."""
     reason = getattr(error, "reason", None) or error
     code = f"{error.code} " if isinstance(error, urllib.error.HTTPError) else ""
-    return f"{urllib.parse.urlsplit(url).netloc}: {code}{reason}"
+    return f"{urllib.parse.urlsplit(url).netloc or url}: {code}{reason}"
 
 
-def download(name: str, mirrors: Sequence[str]) -> bytes:
-    """Download one MNIST file, gzip-compressed, from the first mirror that has it.
+def download(name: str, source_url: str | None = None) -> bytes:
+    """Download one file, gzip-compressed, from the first address that has it.
 
     Args:
         name: a key of FILES; ``name.gz`` is fetched.
-        mirrors: base addresses, tried in order. A file from MIRRORS must have MNIST's
-            checksum; from elsewhere it may be another data set of the same form.
+        source_url: see `mirrors_of`. From another data set's address the file may have
+            another checksum than MNIST's.
 
     Raises:
         DataNotFoundError: no mirror has it; the text says what each one answered.
     """
     idx = FILES[name]
+    known = is_mnist_address(source_url)
     answers = []
-    for mirror in mirrors:
+    for mirror in mirrors_of(source_url):
         url = f"{mirror.rstrip('/')}/{name}.gz"
         try:
-            known = mirror in MIRRORS
             data = _fetch(url, idx.payload_bytes if known else MAX_FILE_BYTES)
             _, sha256 = parse_idx(data, idx.magic)
             if known and sha256 != idx.sha256:
@@ -259,9 +266,9 @@ def download(name: str, mirrors: Sequence[str]) -> bytes:
         else:
             return bytes(data)
     raise DataNotFoundError(
-        f"{name}.gz is missing and no mirror has it ({'; '.join(answers)}). Put the "
-        "four MNIST files into the data folder, or name their folder with --data_dir. "
-        "python train.py --dataset digits trains on scikit-learn's digits instead"
+        f"{name}.gz is missing and no mirror has it ({'; '.join(answers)}): put "
+        f"{ONE_FILE_URL} into the data folder, name the folder of your copy with "
+        "--data_dir, or train on 5,000 images with --dataset mnist_5k"
     )
 
 
@@ -371,33 +378,43 @@ def load_arrays(
     missing = [name for name in names if name not in found]
     if missing:
         _refuse_to_mix(data_dir, found, missing)
-    if missing:
-        say(f"{data_dir} does not have {', '.join(missing)}: downloading")
-    for name in missing:
-        data = download(name, mirrors_of(source_url))
-        found[name] = parse_idx(data, FILES[name].magic)
-        data_dir.mkdir(parents=True, exist_ok=True)
-        for path in bad[name]:
-            _keep_aside(path)
-        _write_file(data_dir / f"{name}.gz", data)
+        found |= _fetch_missing(data_dir, missing, bad, source_url)
     return _together(data_dir, {name: found[name] for name in names})
 
 
-def _read_all(
-    data_dir: Path, names: Iterable[str]
-) -> tuple[dict[str, tuple[np.ndarray, str]], dict[str, list[Path]]]:
-    """Return what the folder has of the named files, and where it is damaged."""
-    found: dict[str, tuple[np.ndarray, str]] = {}
-    bad: dict[str, list[Path]] = {name: [] for name in names}
-    for name in bad:
-        for path in _places(data_dir, name):
-            try:
-                found[name] = _read_file(path, name)
-                break
-            except DataError as error:
-                bad[name].append(path)
-                say(str(error))
-    return found, bad
+def _fetch_missing(
+    data_dir: Path,
+    missing: Sequence[str],
+    bad: dict[str, list[Path]],
+    source_url: str | None,
+) -> Found:
+    """Return the missing files, found elsewhere or downloaded, and keep them."""
+    found = _find_elsewhere(data_dir, missing) if is_mnist_address(source_url) else {}
+    if found:
+        try:
+            for name, (array, _) in found.items():
+                idx = idx_header(array) + array.tobytes()
+                _keep(data_dir, name, gzip.compress(idx, compresslevel=1), bad[name])
+        except OSError as error:  # it works without a copy
+            say(f"not copied to {data_dir} ({error})")
+        return found
+    what = "no MNIST" if len(missing) == len(FILES) else f"no {', '.join(missing)}"
+    count = len(mirrors_of(source_url))
+    mirrors = f"{count} mirrors" if count > 1 else "the mirror"
+    say(f"{what} in {data_dir}: trying {mirrors}")
+    for name in missing:
+        data = download(name, source_url)
+        found[name] = parse_idx(data, FILES[name].magic)
+        _keep(data_dir, name, data, bad[name])
+    return found
+
+
+def _keep(data_dir: Path, name: str, data: bytes, bad: Iterable[Path]) -> None:
+    """Write a compressed file to the data folder, and set damaged ones aside."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    for path in bad:
+        _keep_aside(path)
+    _write_file(data_dir / f"{name}.gz", data)
 
 
 def _refuse_to_mix(

@@ -59,7 +59,9 @@ class Classifier:
             images = model.as_images(self._pixels)
             with tf.variable_scope("", custom_getter=model.zeros_to_restore):
                 logits = model.inference(images, settings.network, run.architecture)
-            self._probabilities = model.probabilities(logits, settings.loss)
+            self._probabilities = model.probabilities(
+                logits, settings.loss, run.temperature or 1.0
+            )
             bfloat16 = run.bfloat16 and cpu_has_bfloat16()
             options = session_config(available_cores(), bfloat16)
             self._session = tf.Session(graph=graph, config=options)
@@ -133,11 +135,18 @@ def restore(save_dir: str | os.PathLike = SAVE_DIR) -> Classifier:
     while True:
         run = checkpoints.read_config(save_dir)
         try:
-            return Classifier(run)
+            network = Classifier(run)
+            break
         except cli.UserError:
             # Unless train.py has just replaced that checkpoint by a better one.
             if checkpoints.read_config(save_dir) == run:
                 raise
+    if run.temperature is None:  # an older version's, or a run that is not finished
+        cli.warn(
+            "the probabilities are not calibrated yet; that is done by: python "
+            f"train.py --resume{cli.save_dir_flag(save_dir)}"
+        )
+    return network
 
 
 def indices(text: str) -> range:
@@ -178,7 +187,8 @@ def load_test_images(
                 f"{data_dir} does not exist: --data_dir names a folder with the files "
                 "of MNIST, or of a data set of the same form"
             )
-        return input_data.load_test("mnist", data_dir)
+        dataset = "pictures" if run.data.name == "pictures" else "mnist"
+        return input_data.load_test(dataset, data_dir)
     return input_data.load_test(run.data.name, existing_data_dir(run))
 
 

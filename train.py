@@ -10,7 +10,7 @@ How a run flows:
 2. `build_graph` makes the graph: distortion, network, loss, optimizer, evaluation.
 3. `train` opens a Session, in which `run_steps` feeds a batch a step.
 4. At an epoch's end it evaluates; then, and every CHECKPOINT_SECONDS, it saves.
-5. `finish` tests the best checkpoint, once; `write_history` draws the curves.
+5. `finish` calibrates the best checkpoint and tests it, once.
 """
 
 import math
@@ -28,6 +28,7 @@ import input_data
 import model
 from augment import augment
 from common import cli, files, plots
+from common.calibration import fit_temperature
 from common.session import session_config, tf
 from common.settings import CommandLine, Settings, read_command_line
 from saving import checkpoints, resume
@@ -41,7 +42,7 @@ from saving.run import (
 )
 
 # ---------------------------------------------------------------------- constants
-DATASET = "auto"  # mnist, digits (scikit-learn's), or auto: mnist where available
+DATASET = "auto"  # mnist, mnist_5k (5,000 of it), or auto: mnist where available
 DATA_DIR = "data"  # folder of the MNIST files, downloaded if missing
 SAVE_DIR = "save_model"  # folder for checkpoints, history and curves
 VALIDATION_SIZE = 5000  # first training images, kept for validation
@@ -49,7 +50,7 @@ NETWORK = "cnn"  # cnn, mlp_512, mlp_1024_512_256, mlp_128 or sigmoid_30
 OPTIMIZER = "adam"  # adam, rmsprop or sgd
 LOSS = "cross_entropy"  # cross_entropy or quadratic
 SEED = 1  # of initial weights, order, dropout, augmentation
-LENGTH = "2750 steps"  # of the run; "5 epochs" of MNIST is the same
+LENGTH = "auto"  # of the run: "2750 steps", "5 epochs"; auto: see AUTO_LENGTH
 BATCH_SIZE = 100  # images a step
 LEARNING_RATE = 1e-3  # of the optimizer, the highest of the run
 SCHEDULE = "cosine"  # cosine: falls to 0 at the end; or constant
@@ -61,6 +62,12 @@ BFLOAT16 = "auto"  # on, off or auto: where the CPU has it
 THREADS = 0  # of one operation; 0: as many as cores
 MIN_EVAL_STEPS = 100  # steps; shorter epochs are evaluated several at a time
 CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
+AUTO_LENGTH = {  # by data set
+    "mnist": "2750 steps",  # 5 epochs
+    "mnist_5k": "700 steps",
+    "own": "2750 steps",
+    "pictures": "2750 steps",
+}
 # For --recipe: the constants that each one replaces.
 RECIPES = {
     "article": {
@@ -80,6 +87,7 @@ RECIPES = {
 # --------------------------------------------------------------------------------
 
 EVAL_BATCH = 500  # images; larger batches are no faster and take more memory
+CALIBRATION = 5000  # images at most
 
 
 # -------------------------------------------------------------------------- graph
@@ -96,6 +104,7 @@ class Graph(NamedTuple):
     loss: tf.Tensor  # what is minimised, mean over the batch
     learning_rate: tf.Tensor
     evaluation: tuple[tf.Tensor, tf.Tensor]  # sum of losses, number of right answers
+    scores: tf.Tensor  # float32 of shape [batch_size, 10], of model.scores
     all_finite: tf.Tensor  # whether every variable is
     saver: tf.train.Saver
 
@@ -134,6 +143,7 @@ def build_graph(run: Run) -> Graph:
         loss,
         rate,
         model.evaluation(logits, labels, settings.loss),
+        model.scores(logits, settings.loss),
         tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in weights]),
         tf.train.Saver(max_to_keep=None),  # saving/checkpoints.py deletes old ones
     )
@@ -282,12 +292,35 @@ def train(run: Run, data: input_data.Datasets) -> Run:
 def finish(
     session: tf.Session, graph: Graph, run: Run, data: input_data.Datasets
 ) -> Run:
-    """Test the best checkpoint, once; return the finished run."""
+    """Calibrate and, once, test the best checkpoint; return the finished run."""
     checkpoints.restore(session, run, run.best, tf.trainable_variables())
+    temperature = fit_temperature(*scores_for_calibration(session, graph, run, data))
     images, labels = data.test.images, data.test.labels
     _, right = sum_of_losses_and_right_answers(session, graph, images, labels)
-    run = replace(run, test_accuracy=right / len(images))
+    run = replace(run, test_accuracy=right / len(images), temperature=temperature)
     return checkpoints.write_config(run)
+
+
+def scores_for_calibration(
+    session: tf.Session, graph: Graph, run: Run, data: input_data.Datasets
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the network's scores of the validation images, and their labels.
+
+    Without validation images those are training images, distorted: the network knows
+    these by heart as they are, but has seen each distortion at most once.
+    """
+    split, strength = data.validation, 0.0
+    if not split.num_examples:
+        split, strength = data.train, run.settings.augment
+    images, labels = split.images[:CALIBRATION], split.labels[:CALIBRATION]
+    scores = [
+        session.run(
+            graph.scores,
+            {graph.images: images[i : i + EVAL_BATCH], graph.augment: strength},
+        )
+        for i in range(0, len(images), EVAL_BATCH)
+    ]
+    return np.concatenate(scores), labels
 
 
 def write_history(run: Run) -> None:
@@ -359,7 +392,7 @@ def begin_or_resume(command: CommandLine) -> tuple[Run, input_data.Datasets]:
     found = summarize(source, data)
     if run is None:
         resume.refuse_fallback(command, found)
-        return new_run(command, found), data
+        return new_run(command.with_length(AUTO_LENGTH[found.name]), found), data
     resume.compare_data(run, found)
     return run, data
 

@@ -3,7 +3,7 @@
 import argparse
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,14 +17,16 @@ UNITS = ("steps", "epochs")
 
 @dataclass(frozen=True)
 class Length:
-    """How long a run is, as "2750 steps" or "5 epochs"."""
+    """How long a run is, as "2750 steps" or "5 epochs"; AUTO: the data set decides."""
 
     count: float
-    unit: str  # one of UNITS
+    unit: str  # one of UNITS, or "auto"
 
     @classmethod
     def parse(cls, text: str) -> "Length":
         """Read a length; ValueError where `text` is none."""
+        if text == str(AUTO):
+            return AUTO
         count, unit = text.split()
         unit = unit if unit.endswith("s") else f"{unit}s"  # "1 epoch"
         length = cls(float(count), unit)
@@ -38,6 +40,8 @@ class Length:
 
     def __str__(self) -> str:
         """Return the text that `parse` reads."""
+        if self == AUTO:
+            return "auto"
         return f"{self.count!r}".removesuffix(".0") + f" {self.unit}"
 
     def steps(self, num_examples: int, batch_size: int) -> int:
@@ -45,6 +49,9 @@ class Length:
         if self.unit == "steps":
             return int(self.count)
         return math.ceil(self.count * num_examples / batch_size)
+
+
+AUTO = Length(0, "auto")
 
 
 def _folder(text: str) -> Path:
@@ -77,7 +84,9 @@ RULES = {
     "optimizer": _one_of(model.OPTIMIZERS),
     "loss": _one_of(model.LOSSES),
     "seed": Rule(int, lambda v: 0 <= v < 2**31, "a whole number from 0 to 2147483647"),
-    "length": Rule(Length.parse, bool, 'a length such as "2750 steps" or "5 epochs"'),
+    "length": Rule(
+        Length.parse, bool, 'a length such as "2750 steps" or "5 epochs", or auto'
+    ),
     "batch_size": Rule(int, lambda v: v >= 1, "a whole number of images, 1 or more"),
     "learning_rate": Rule(float, lambda v: 0 < v < math.inf, "a number above 0"),
     "schedule": _one_of(("cosine", "constant")),
@@ -154,6 +163,13 @@ class CommandLine(NamedTuple):
     given: frozenset[str]  # the settings that a recipe or a flag gives
     resume: bool
     overwrite: bool
+
+    def with_length(self, length: str) -> "CommandLine":
+        """Return what was asked for, with a length in place of AUTO."""
+        if self.settings.length != AUTO:
+            return self
+        settings = replace(self.settings, length=Length.parse(length))
+        return self._replace(settings=settings)
 
 
 def read_command_line(

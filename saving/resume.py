@@ -6,7 +6,7 @@ import augment
 import model
 from common import cli
 from common.cli import UserError
-from common.settings import RULES, CommandLine
+from common.settings import AUTO, RULES, CommandLine
 from saving import checkpoints
 from saving.run import DataSummary, Run, append_history, step_of
 
@@ -58,6 +58,8 @@ def _with_settings_of(run: Run, command: CommandLine) -> Run:
         if name in command.given or value != was_constant[name]
     }
     now, was = vars(command.settings), vars(run.settings)
+    if command.settings.length == AUTO:  # a run has a length of its own
+        edited.discard("length")
     for name in RULES:
         if name in edited - MAY_CHANGE and now[name] != was[name]:
             raise UserError(
@@ -80,8 +82,8 @@ def _with_settings_of(run: Run, command: CommandLine) -> Run:
             f"LENGTH is {settings.length}, but the run is {run.total_steps} steps "
             "long: a resumed run may only get longer"
         )
-    if resumed.total_steps > run.step:
-        resumed = dataclasses.replace(resumed, test_accuracy=None)
+    if resumed.total_steps > run.step or run.temperature is None:
+        resumed = dataclasses.replace(resumed, test_accuracy=None, temperature=None)
     return resumed
 
 
@@ -124,13 +126,14 @@ def compare_data(run: Run, data: DataSummary) -> None:
 
 
 def refuse_fallback(command: CommandLine, data: DataSummary) -> None:
-    """Refuse to replace a finished run on other data when "auto" fell back to digits.
+    """Refuse to replace a finished run on other data when "auto" fell back to mnist_5k.
 
     Raises:
         UserError: there is such a run.
     """
     save_dir = command.settings.save_dir
-    if command.overwrite or command.settings.dataset != "auto" or data.name != "digits":
+    fell_back = command.settings.dataset == "auto" and data.name == "mnist_5k"
+    if command.overwrite or not fell_back:
         return
     if not (save_dir / checkpoints.CONFIG).exists():
         return
@@ -169,7 +172,13 @@ def newest_intact(run: Run) -> Run:
             "is left takes its place"
         )
     resumed = dataclasses.replace(
-        run, step=step, checkpoints=intact, history=(), best=None, test_accuracy=None
+        run,
+        step=step,
+        checkpoints=intact,
+        history=(),
+        best=None,
+        test_accuracy=None,
+        temperature=None,
     )
     for row in run.history:
         if row.step <= step:
@@ -190,4 +199,4 @@ def _is_intact(run: Run, checkpoint: str) -> bool:
 
 def data_set_of(run: Run) -> str:
     """Return the DATASET that gives a run its data again, whatever "auto" is now."""
-    return "digits" if run.data.name == "digits" else "mnist"
+    return "mnist_5k" if run.data.name == "mnist_5k" else "mnist"

@@ -1,21 +1,21 @@
 """What config.json holds of a run, as records."""
 
-import importlib.metadata
 import platform
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import augment
 import input_data
 import model
 from common.cli import UserError
 from common.paths import ROOT, absolute
-from common.session import available_cores, cpu_has_bfloat16
+from common.session import available_cores, cpu_has_bfloat16, tf
 from common.settings import FOLDERS, RULES, CommandLine, Settings, checked
 
-FORMAT = 2  # of config.json; format 1 had no number
-PACKAGES = ("tensorflow", "numpy")  # whose versions a run records
+FORMAT = 3  # of config.json; format 1 had no number, 2 no temperature
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ class Run:
     # SHA-256 of files of checkpoints that are not kept any more, by name.
     retired: dict[str, str] = field(default_factory=dict)
     best: str | None = None  # the checkpoint that is best on validation
-    test_accuracy: float | None = None  # of the best one, when all steps are done
+    # Of the best one, when all steps are done: accuracy, and for model.probabilities.
+    test_accuracy: float | None = None
+    temperature: float | None = None
 
     @property
     def total_steps(self) -> int:
@@ -144,7 +146,6 @@ def new_run(command: CommandLine, data: DataSummary) -> Run:
             f"BATCH_SIZE is {settings.batch_size}; it must be 1 to {data.train}, the "
             "number of training images"
         )
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     bfloat16 = {"on": True, "off": False}.get(settings.bfloat16, cpu_has_bfloat16())
     return Run(
         settings=settings,
@@ -154,7 +155,12 @@ def new_run(command: CommandLine, data: DataSummary) -> Run:
         threads=settings.threads or available_cores(),
         bfloat16=bfloat16,
         data=data,
-        versions={"python": platform.python_version(), **versions},
+        # Not by the package's name: tensorflow-cpu and tf-nightly are TensorFlow too.
+        versions={
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "numpy": np.__version__,
+        },
     )
 
 
@@ -174,8 +180,14 @@ def existing_data_dir(run: Run) -> Path:
     Raises:
         UserError: it is gone. Nothing is downloaded to a folder that nobody named now.
     """
+    if run.data.name == "digits":  # of format 2
+        raise UserError(
+            f"{run.settings.save_dir} holds a network for the digits of scikit-learn, "
+            "which this version does not have any more: name other data with "
+            "--data_dir, or train again with --overwrite"
+        )
     data_dir = run.settings.data_dir
-    if run.data.name != "digits" and not data_dir.is_dir():
+    if run.data.name != "mnist_5k" and not data_dir.is_dir():
         raise UserError(
             f"{data_dir}, which had the data of this run, does not exist: name their "
             "folder with --data_dir"
@@ -233,6 +245,8 @@ def from_json(values: dict[str, Any], save_dir: Path) -> Run:
     found = values.pop("format", 1)
     if found == 1:
         values = _from_format_1(values)
+    elif found == 2:
+        values = _from_format_2(values)
     elif found != FORMAT:
         raise UserError(
             f"{save_dir} was written by another version of this project (config.json "
@@ -251,14 +265,23 @@ def from_json(values: dict[str, Any], save_dir: Path) -> Run:
     )
 
 
+def _from_format_2(old: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of format 3 for those of format 2."""
+    values = dict(old)
+    for key in ("settings", "overridden"):
+        if old[key].get("dataset") == "digits":  # scikit-learn's, which have gone
+            values[key] = {**old[key], "dataset": "auto"}
+    return values
+
+
 def _from_format_1(old: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of format 2 for those of format 1."""
+    """Return the values of format 3 for those of format 1."""
     settings, constants = (
         _settings_from_format_1(old[key]) for key in ("constants", "file")
     )
     kept = "architecture", "affine", "versions", "step", "history"
     kept += "checkpoints", "best"
-    return {
+    values = {
         **{key: old[key] for key in kept},
         "settings": settings,
         "overridden": {
@@ -269,6 +292,7 @@ def _from_format_1(old: dict[str, Any]) -> dict[str, Any]:
         "data": old["dataset"],
         "test_accuracy": old["test_accuracy"] if old["finished"] else None,
     }
+    return _from_format_2(values)
 
 
 def _settings_from_format_1(constants: dict[str, Any]) -> dict[str, Any]:

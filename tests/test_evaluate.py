@@ -13,7 +13,7 @@ from matplotlib import pyplot
 import evaluate
 import input_data
 import train
-from common import cli, plots
+from common import calibration, cli, plots
 from saving import checkpoints
 
 pytestmark = pytest.mark.filterwarnings("error::UserWarning", "error::RuntimeWarning")
@@ -118,7 +118,22 @@ def test_calibration_error_weighs_the_gap_of_each_bin() -> None:
     right = np.array([1, 1, 1, 0, 1, 1, 1, 0, 0, 0], bool)
     confidence = np.array([0.5] * 4 + [0.95] * 6)
     expected = 0.4 * 0.25 + 0.6 * 0.45
-    assert evaluate.calibration_error(right, confidence) == pytest.approx(expected)
+    assert calibration.calibration_error(right, confidence) == pytest.approx(expected)
+
+
+def test_thresholds_count_the_answers_below_them() -> None:
+    labels, probabilities = random_answers(467)
+    rows = evaluate.measure(labels, probabilities)["thresholds"]
+    assert [row["probability"] for row in rows] == list(evaluate.THRESHOLDS)
+    for row in rows:
+        answers = [
+            label == p.argmax()
+            for label, p in zip(labels, probabilities, strict=True)
+            if p.max() < row["probability"]
+        ]
+        assert row["right"] == sum(answers)
+        assert row["mistakes"] == len(answers) - sum(answers)
+    assert rows[-1]["mistakes"] > rows[0]["mistakes"]
 
 
 def test_a_loss_that_float32_can_hold_is_not_clipped() -> None:
@@ -262,7 +277,7 @@ def test_numbers_are_printed_where_no_file_can_be_written(
 
 
 @pytest.mark.parametrize("save_dir", ["mlp_128"], indirect=True)
-@pytest.mark.parametrize("trained_on", ["mnist", "digits"])
+@pytest.mark.parametrize("trained_on", ["mnist", "mnist_5k"])
 def test_another_set_is_said_in_one_line(
     trained_on: str,
     save_dir: Path,

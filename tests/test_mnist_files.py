@@ -1,153 +1,33 @@
-"""mnist_files.py: reading, refusing, downloading."""
+"""mnist_files.py: finding, reading, downloading."""
 
 import gzip
+import http.client
 import http.server
+import pickle
 import re
 import shutil
-import struct
+import subprocess
+import sys
 import threading
 import time
-import tracemalloc
-from collections.abc import Iterator
+import urllib.parse
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import TEST, TRAIN, idx_bytes
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import input_data
 import mnist_files
+from common.paths import ROOT
 
 IMAGES, LABELS = 0x0803, 0x0801
 TRAIN_IMAGES = "train-images-idx3-ubyte"
 TEST_LABELS = "t10k-labels-idx1-ubyte"
 
 
-# ------------------------------------------------------------------ reading IDX files
-
-
-def test_reads_exact_bytes_of_a_hand_written_file() -> None:
-    pixels = bytes(range(256)) * 10
-    body = pixels[: 3 * 28 * 28]
-    data = b"\x00\x00\x08\x03\x00\x00\x00\x03\x00\x00\x00\x1c\x00\x00\x00\x1c" + body
-    array, _ = mnist_files.parse_idx(data, IMAGES)
-    assert array.shape == (3, 28, 28)
-    assert array.dtype == np.uint8
-    assert array.tobytes() == body
-    assert array[1, 2, 3] == (784 + 2 * 28 + 3) % 256
-    labels, sha256 = mnist_files.parse_idx(
-        b"\0\0\x08\x01\0\0\0\x05\x09\0\1\2\3", LABELS
-    )
-    assert labels.tolist() == [9, 0, 1, 2, 3]
-    # printf '\0\0\10\1\0\0\0\5\11\0\1\2\3' | sha256sum
-    assert sha256.startswith("6850c44c9b7b2c4d")
-
-
-def test_reads_gzip_of_several_members() -> None:
-    data = idx_bytes(np.arange(7, dtype=np.uint8))
-    packed = gzip.compress(data[:9]) + gzip.compress(data[9:])
-    assert mnist_files.parse_idx(packed, LABELS)[0].tolist() == list(range(7))
-
-
-@st.composite
-def nearly_idx(draw: st.DrawFn) -> bytes:
-    """Draw files that look like IDX up to some point, plain or compressed."""
-    dims = draw(
-        st.lists(st.sampled_from([0, 1, 2, 3, 28, 10**6, 2**32 - 1]), max_size=4)
-    )
-    magic = draw(st.sampled_from([IMAGES, LABELS, 0x0802, 0]))
-    header = struct.pack(f">{len(dims) + 1}I", magic, *dims)
-    size = draw(st.sampled_from([0, 1, 2, 783, 784, 1568]))
-    data = header + draw(st.binary(max_size=20)) + bytes(size)
-    if draw(st.booleans()):
-        data = gzip.compress(data, mtime=0)
-        data += draw(st.binary(max_size=4))
-    return data[: draw(st.integers(0, len(data)))] if draw(st.booleans()) else data
-
-
-def assert_parsed_or_refused(data: bytes, magic: int) -> None:
-    """Check the one exception and the memory that parsing any bytes may cost."""
-    tracemalloc.start()
-    try:
-        array, _ = mnist_files.parse_idx(data, magic)
-        assert array.dtype == np.uint8
-        assert array.ndim == (3 if magic == IMAGES else 1)
-        assert array.size > 0
-    except ValueError:
-        pass
-    finally:
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-    unpacked = 1032 * len(data) if data.startswith(b"\x1f\x8b") else len(data)
-    assert peak < 300_000 + 4 * unpacked
-
-
-@given(st.binary(max_size=2000) | nearly_idx(), st.sampled_from([IMAGES, LABELS]))
-@settings(max_examples=300, deadline=None)
-def test_any_bytes_give_arrays_or_a_value_error(data: bytes, magic: int) -> None:
-    assert_parsed_or_refused(data, magic)
-
-
-@pytest.mark.slow
-@given(st.binary(max_size=2000) | nearly_idx(), st.sampled_from([IMAGES, LABELS]))
-@settings(max_examples=10_000, deadline=None)
-def test_ten_thousand_files_give_arrays_or_a_value_error(
-    data: bytes, magic: int
-) -> None:
-    assert_parsed_or_refused(data, magic)
-
-
-def test_reads_images_of_any_size_and_any_label() -> None:
-    images = np.arange(5 * 3 * 7, dtype=np.uint8).reshape(5, 3, 7)
-    assert (mnist_files.parse_idx(idx_bytes(images), IMAGES)[0] == images).all()
-    labels = idx_bytes(np.array([3, 26, 255], np.uint8))
-    assert mnist_files.parse_idx(labels, LABELS)[0].tolist() == [3, 26, 255]
-
-
-def images_file(count: int = 2, side: int = 28) -> bytes:
-    return idx_bytes(np.zeros((count, side, side), np.uint8))
-
-
-MALFORMED = {
-    "empty": (b"", IMAGES, "magic number 0x00000000"),
-    "cut within the magic number": (b"\0\0\x08", IMAGES, "magic number"),
-    "cut within the header": (images_file()[:10], IMAGES, "ends within its header"),
-    "truncated": (images_file()[:-1], IMAGES, "holds|promises 1568"),
-    "too long": (images_file() + b"\0", IMAGES, "more than 1568 bytes"),
-    "truncated gzip": (gzip.compress(images_file())[:-4], IMAGES, "damaged gzip"),
-    "gzip with a flipped bit": (
-        gzip.compress(images_file())[:-6] + b"\xff" + gzip.compress(images_file())[-5:],
-        IMAGES,
-        "damaged gzip",
-    ),
-    "gzip header alone": (b"\x1f\x8b", IMAGES, "damaged gzip"),
-    "web page": (b"<!DOCTYPE html><html>404</html>", IMAGES, "looks like a web page"),
-    "labels for images": (idx_bytes(np.zeros(5, np.uint8)), IMAGES, "0x00000801"),
-    "images for labels": (images_file(), LABELS, "expected 0x00000801"),
-    "floats": (struct.pack(">HBBI", 0, 13, 1, 0), LABELS, "magic number 0x00000d01"),
-    "no pixels": (images_file(side=0), IMAGES, "images of 0x0 pixels"),
-    "no images": (images_file(count=0), IMAGES, "claims 0 items"),
-    "promises too much": (
-        struct.pack(">IIII", IMAGES, 60000, 28, 28) + bytes(784),
-        IMAGES,
-        "promises 47040000 bytes",
-    ),
-    "claims four billion": (struct.pack(">II", LABELS, 2**32 - 1), LABELS, "claims"),
-    "gzip bomb": (
-        gzip.compress(idx_bytes(np.zeros(9, np.uint8)) + bytes(50_000_000)),
-        LABELS,
-        "more than 9 bytes",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", MALFORMED)
-def test_malformed_bytes_are_named(name: str) -> None:
-    data, magic, message = MALFORMED[name]
-    with pytest.raises(mnist_files.DataError, match=message):
-        mnist_files.parse_idx(data, magic)
+# -------------------------------------------------------------- finding and reading
 
 
 @pytest.mark.parametrize("form", ["{}.gz", "{}", "dotted", "dotted.gz"])
@@ -266,7 +146,7 @@ def test_faulty_mirror_is_passed_over(
     address, asked = mirror
     mirrors = (f"{address}/{fault}/", f"{address}/right/")
     monkeypatch.setattr(mnist_files, "MIRRORS", mirrors)
-    data = mnist_files.download(TRAIN_IMAGES, mirrors)
+    data = mnist_files.download(TRAIN_IMAGES)
     assert [part.split("/")[1] for part in asked] == [fault, "right"]
     assert mnist_files.parse_idx(data, IMAGES)[0].shape == (TRAIN, 28, 28)
 
@@ -279,10 +159,10 @@ def test_every_answer_is_told_when_all_mirrors_fail(
     mirrors.append("http://127.0.0.1:9/nobody/")
     monkeypatch.setattr(mnist_files, "MIRRORS", tuple(mirrors))
     with pytest.raises(mnist_files.DataNotFoundError) as error:
-        mnist_files.download(TRAIN_IMAGES, mirrors)
+        mnist_files.download(TRAIN_IMAGES)
     message = str(error.value)
     assert message.count("127.0.0.1") == len(FAULTS) + 1
-    for pattern in (*FAULTS.values(), "refused", "--dataset digits"):
+    for pattern in (*FAULTS.values(), "refused", "--dataset mnist_5k"):
         assert re.search(pattern, message), pattern
     assert "\n" not in message
 
@@ -408,17 +288,226 @@ def test_maybe_download_takes_other_files_from_their_full_address(
     assert len(asked) == 3
 
 
-def test_auto_falls_back_to_digits_but_mnist_does_not(
+def test_auto_falls_back_to_mnist_5k_but_mnist_does_not(
     mirror: tuple[str, list[str]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture,
 ) -> None:
     address, _ = mirror
-    monkeypatch.setattr(mnist_files, "MIRRORS", (f"{address}/404/",))
+    monkeypatch.setattr(mnist_files, "MIRRORS", (f"{address}/404/",) * 3)
     source, splits = input_data.load("auto", tmp_path, 5000)
-    assert source.name == "digits"
-    assert [split.num_examples for split in splits] == [1197, 300, 300]
-    assert "NOT MNIST" in capsys.readouterr().err
-    with pytest.raises(mnist_files.DataNotFoundError):
+    assert source.name == "mnist_5k"
+    assert [split.num_examples for split in splits] == [4000, 500, 500]
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        f"data: no MNIST in {tmp_path}: trying 3 mirrors",
+        "data: none has it: using 5,000 of its images (mnist_5k); for all 70,000 put "
+        f"{mnist_files.ONE_FILE_URL} there",
+    ]
+    with pytest.raises(mnist_files.DataNotFoundError, match="404 Not Found"):
         input_data.load("mnist", tmp_path, 5000)
+
+
+# ---------------------------------------------------- mirrors, proxies, other places
+
+
+def test_a_mirror_of_ones_own_stands_for_the_others(
+    mirror: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    address, asked = mirror
+    monkeypatch.setattr(mnist_files, "MIRRORS", (f"{address}/404/",))
+    monkeypatch.setenv("MNIST_MIRROR", f"{address}/right")
+    assert mnist_files.load_arrays(tmp_path).is_mnist
+    assert {part.split("/")[1] for part in asked} == {"right"}
+    for wrong, answer in (
+        (f"{address}/flipped", "checksum is not that of MNIST"),
+        ("school.example", "school.example/.*unknown url type"),
+        ("http://127.0.0.1:9", "refused"),
+    ):
+        monkeypatch.setenv("MNIST_MIRROR", wrong)
+        with pytest.raises(mnist_files.DataNotFoundError, match=answer):
+            mnist_files.load_arrays(tmp_path / "new")
+
+
+class Proxy(http.server.BaseHTTPRequestHandler):
+    """Fetches what it is asked for, and notes it; tunnels are noted and refused."""
+
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        """Fetch a file for somebody."""
+        self.asked.append(self.path)
+        place = urllib.parse.urlsplit(self.path)
+        connection = http.client.HTTPConnection("127.0.0.1", place.port)
+        connection.request("GET", place.path)
+        data = connection.getresponse().read()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_CONNECT(self) -> None:
+        """Refuse a tunnel to a host with HTTPS."""
+        self.asked.append(self.path)
+        self.send_error(403, "not in school")
+
+    def log_message(self, *args: object) -> None:
+        """Print nothing."""
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy"])
+def test_downloads_go_through_a_proxy(
+    name: str,
+    mirror: tuple[str, list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address, asked = mirror
+    handler = type("Here", (Proxy,), {"asked": []})
+    proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    for variable in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.server_port}")
+    secure = name.replace("http", "https").replace("HTTP", "HTTPS")
+    code = "import sys, mnist_files; mnist_files.maybe_download(*sys.argv[1:])"
+    # Only a proxy knows a host of this name.
+    url = f"{address}/right/{TEST_LABELS}.gz".replace("127.0.0.1", "school.invalid")
+    command = [sys.executable, "-c", code, "labels.gz", str(tmp_path), url]
+    subprocess.run(command, cwd=ROOT, check=True)
+    assert handler.asked == [url]
+    assert asked == [f"/right/{TEST_LABELS}.gz"]
+    monkeypatch.setenv(secure, f"http://127.0.0.1:{proxy.server_port}")
+    command[-3] = "more.gz"
+    command[-1] = f"https://school.invalid/{TEST_LABELS}.gz"
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert "403 not in school" in done.stderr.splitlines()[-1]
+    assert handler.asked[-1] == "school.invalid:443"
+    proxy.shutdown()
+    proxy.server_close()
+
+
+def arrays_of(folder: Path) -> dict[str, np.ndarray]:
+    return mnist_files.load_arrays(folder).by_name
+
+
+def write_npz(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("x_train", "y_train", "x_test", "y_test")
+    np.savez(folder / "mnist.npz", **dict(zip(names, arrays.values(), strict=True)))
+
+
+def write_pickle(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    images, labels, test_images, test_labels = arrays.values()
+    pairs = (
+        (images[:100], labels[:100]),
+        (images[100:], labels[100:]),
+        (test_images, test_labels),
+    )
+    pairs = tuple(
+        ((a.reshape(-1, 784) / 256).astype(np.float32), b.astype(int)) for a, b in pairs
+    )
+    data = gzip.compress(pickle.dumps(pairs, 3))
+    (folder / "mnist.pkl.gz").write_bytes(data)
+
+
+@pytest.mark.parametrize("write", [write_npz, write_pickle])
+def test_one_file_of_all_is_known_by_the_same_checksums(
+    write: Callable, tiny_is_mnist: Path, tmp_path: Path
+) -> None:
+    write(tmp_path / "data", arrays_of(tiny_is_mnist))
+    files = sorted((tmp_path / "data").iterdir())
+    found = mnist_files.load_arrays(tmp_path / "data")
+    expected = mnist_files.load_arrays(tiny_is_mnist)
+    assert found.is_mnist
+    assert found.sha256 == expected.sha256
+    for name, array in expected.by_name.items():
+        assert (found.by_name[name] == array).all()
+    test = mnist_files.load_arrays(tmp_path / "data", mnist_files.TEST_FILES)
+    assert test.is_mnist
+    assert list(test.by_name) == list(mnist_files.TEST_FILES)
+    assert sorted((tmp_path / "data").iterdir()) == files  # nothing is copied
+
+
+def test_a_damaged_file_of_all_is_named_and_nothing_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mnist_files, "download", pytest.fail)
+    (tmp_path / "mnist.npz").write_bytes(b"half")
+    with pytest.raises(
+        mnist_files.DataError, match=r"mnist\.npz: it is no npz"
+    ) as error:
+        input_data.load("auto", tmp_path, 13)
+    assert not isinstance(error.value, mnist_files.DataNotFoundError)
+
+
+@pytest.mark.parametrize("framework", ["torchvision, in", "torchvision", "keras"])
+def test_mnist_of_other_frameworks_is_found_once(
+    framework: str,
+    tiny_is_mnist: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr(mnist_files, "download", pytest.fail)
+    data_dir = tmp_path / "data"
+    place = {
+        "torchvision, in": data_dir / "MNIST" / "raw",
+        "torchvision": tmp_path / "MNIST" / "raw",
+        "keras": tmp_path / "keras" / "datasets",
+    }[framework]
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    if framework == "keras":
+        write_npz(place, arrays_of(tiny_is_mnist))
+    else:
+        shutil.copytree(tiny_is_mnist, place)
+    found = mnist_files.load_arrays(data_dir)
+    assert found.is_mnist
+    assert found.sha256 == mnist_files.load_arrays(tiny_is_mnist).sha256
+    told = capsys.readouterr().err
+    if framework == "torchvision, in":
+        assert told == ""
+    else:
+        assert told == f"data: found MNIST in {place}: copying it to {data_dir}\n"
+        shutil.rmtree(place)
+    assert mnist_files.load_arrays(data_dir).sha256 == found.sha256
+    assert capsys.readouterr().err == ""
+
+
+def test_what_lies_elsewhere_is_used_if_it_is_mnist(
+    mirror: tuple[str, list[str]],
+    tiny_is_mnist: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    address, asked = mirror
+    monkeypatch.setattr(mnist_files, "MIRRORS", (f"{address}/right",))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    shutil.copytree(tiny_is_mnist, tmp_path / "MNIST" / "raw")
+    labels = idx_bytes(np.zeros(TEST, np.uint8))  # of another set
+    (tmp_path / "MNIST" / "raw" / f"{TEST_LABELS}.gz").write_bytes(labels)
+    (tmp_path / "keras" / "datasets").mkdir(parents=True)
+    (tmp_path / "keras" / "datasets" / "mnist.npz").write_bytes(b"half")
+    assert mnist_files.load_arrays(tmp_path / "data").is_mnist
+    assert len(asked) == 4
+    assert "mnist.npz: it is no npz" in capsys.readouterr().err
+
+
+def test_mnist_found_elsewhere_works_where_nothing_can_be_written(
+    tiny_is_mnist: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("Permission denied")
+
+    monkeypatch.setattr(mnist_files, "_write_file", refuse)
+    shutil.copytree(tiny_is_mnist, tmp_path / "MNIST" / "raw")
+    assert mnist_files.load_arrays(tmp_path / "data").is_mnist
+    assert "not copied to" in capsys.readouterr().err

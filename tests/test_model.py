@@ -258,7 +258,7 @@ def test_sigmoid_30_trains_as_plain_back_propagation_does(session: tf.Session) -
     train_op = model.training(loss, "sgd", tf.constant(3.0), global_step)
     session.run(tf.global_variables_initializer())
     w_1, b_1, w_2, b_2 = map(np.float64, session.run(tf.trainable_variables()))
-    digits = input_data.load("digits", Path("nowhere"), 0)[1].train
+    digits = input_data.load("mnist_5k", Path("nowhere"), 0)[1].train
     for step in range(20):
         x, labels = input_data.batch(digits, 0, step, 10)
         session.run(train_op, {pixels: x, labels_in: labels})

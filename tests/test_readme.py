@@ -30,13 +30,13 @@ def table_of_result(name: str) -> list[list[str]]:
 
 
 def train_constants() -> dict[str, object]:
-    """Return the constants of train.py that are flags: all of the block but RECIPES."""
+    """Return the constants of train.py that are flags."""
     text = (ROOT / "train.py").read_text(encoding="utf-8")
     block = re.search(r"^# -+ constants\n(.*?)^# -+$", text, re.DOTALL | re.MULTILINE)
     values = {}
     for node in ast.parse(block[1]).body:
         target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
-        if target.id != "RECIPES":
+        if target.id not in ("AUTO_LENGTH", "RECIPES"):
             values[target.id] = ast.literal_eval(node.value)
     return values
 

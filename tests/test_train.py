@@ -8,17 +8,22 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import TEST, TRAIN, fingerprint, run_in_process, write_set
 
+import input_data
+import predict
 import train
+from common.calibration import fit_temperature
 from common.paths import ROOT
 from common.session import cpu_has_bfloat16, tf
-from common.settings import RULES, CommandLine, Length, read_command_line
+from common.settings import AUTO, RULES, CommandLine, Length, read_command_line
 from input_data import NOT_MNIST
+from saving import checkpoints
 
 
 @pytest.fixture
@@ -31,7 +36,7 @@ def run_train(
 
 # For each constant another value than `run_train` or the file gives it.
 OTHER_VALUES = {
-    "DATASET": "digits",
+    "DATASET": "mnist_5k",
     "DATA_DIR": "another",
     "SAVE_DIR": "elsewhere",
     "VALIDATION_SIZE": 20,
@@ -165,19 +170,28 @@ def test_no_validation_images_is_a_choice(run_train: Callable[..., Path]) -> Non
     assert config["best"] == "model.ckpt-6"
 
 
-@pytest.mark.parametrize(
-    ("learning_rate", "message"),
-    # At 1e20 relu turns every NaN into 0: the loss alone would tell nothing.
-    [(1e10, "the loss is nan"), (1e20, "weights are no longer finite")],
-)
+@pytest.mark.parametrize("message", ["the loss is nan", "weights are no longer finite"])
 def test_a_run_that_diverges_stops_and_keeps_the_last_good_checkpoint(
-    learning_rate: float, message: str, run_train: Callable[..., Path]
+    message: str, run_train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_dir = run_train()
     before = {path: path.read_bytes() for path in save_dir.iterdir()}
+    run_steps = train.run_steps
+
+    def spoiling_steps(session: tf.Session, *args: object) -> Iterator[int]:
+        """Spoil a weight after the step: some processors' relu turns NaN into 0."""
+        for step in run_steps(session, *args):
+            bias = tf.trainable_variables()[-1]
+            bias.load(np.full(10, np.nan), session)
+            yield step
+
+    constants = {"LENGTH": "50 steps", "LEARNING_RATE": 1e10, "MIN_EVAL_STEPS": 1000}
+    if "weights" in message:
+        monkeypatch.setattr(train, "run_steps", spoiling_steps)
+        constants = {"LENGTH": "1 step"}
     message += r" at step \d+: stopped; these weights were not saved"
     with pytest.raises(train.cli.UserError, match=message):
-        run_train(LEARNING_RATE=learning_rate, LENGTH="50 steps", MIN_EVAL_STEPS=1000)
+        run_train(**constants)
     assert {path: path.read_bytes() for path in save_dir.iterdir()} == before
 
 
@@ -205,13 +219,13 @@ BAD_VALUES = {
 
 # What the messages say is accepted, written out by hand.
 ACCEPTED = {
-    "DATASET": "one of auto, mnist, digits",
+    "DATASET": "one of auto, mnist, mnist_5k",
     "VALIDATION_SIZE": "a whole number of images, 0 or more",
     "NETWORK": "one of cnn, mlp_512, mlp_1024_512_256, mlp_128, sigmoid_30",
     "OPTIMIZER": "one of adam, rmsprop, sgd",
     "LOSS": "one of cross_entropy, quadratic",
     "SEED": "a whole number from 0 to 2147483647",
-    "LENGTH": 'a length such as "2750 steps" or "5 epochs"',
+    "LENGTH": 'a length such as "2750 steps" or "5 epochs", or auto',
     "BATCH_SIZE": "a whole number of images, 1 or more",
     "LEARNING_RATE": "a number above 0",
     "SCHEDULE": "one of cosine, constant",
@@ -268,7 +282,7 @@ def test_a_length_is_steps_or_epochs(capsys: pytest.CaptureFixture) -> None:
         (["--steps", "7"], Length(7, "steps")),
         (["--epochs", "1.5"], Length(1.5, "epochs")),
         (["--length", "1 epoch"], Length(1, "epochs")),
-        ([], Length(2750, "steps")),
+        ([], AUTO),
     ):
         settings = read(*flags).settings
         assert settings.length == length
@@ -287,6 +301,31 @@ def test_what_is_no_length_is_refused(text: str, capsys: pytest.CaptureFixture) 
     with pytest.raises(SystemExit):
         read("--length", text)
     assert f"LENGTH is {text}; it must be a length such as" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("data", ["mnist", "mnist_5k", "own", "pictures"])
+def test_the_data_set_decides_the_length_unless_somebody_does(
+    data: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    length = train.AUTO_LENGTH[data]
+    assert str(read().with_length(length).settings.length) == length
+    monkeypatch.setattr(train, "LENGTH", "7 steps")
+    assert str(read().with_length(length).settings.length) == "7 steps"
+    assert str(read("--epochs=3").with_length(length).settings.length) == "3 epochs"
+    assert read("--length=auto").settings.length == AUTO
+
+
+def test_a_run_keeps_the_length_that_its_data_set_had(
+    run_train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(train.AUTO_LENGTH, "own", "6 steps")
+    save_dir = run_train(LENGTH="auto")
+    assert checkpoints.read_config(save_dir).step == 6
+    monkeypatch.setitem(train.AUTO_LENGTH, "own", "9 steps")
+    run_train("--resume", LENGTH="auto")
+    assert checkpoints.read_config(save_dir).step == 6
+    run_train("--resume", LENGTH="9 steps")
+    assert checkpoints.read_config(save_dir).step == 9
 
 
 @pytest.mark.parametrize("name", train.RECIPES)
@@ -351,6 +390,31 @@ def test_constants_edited_in_a_copy_from_another_folder(tmp_path: Path) -> None:
     config = json.loads((project / "save_model" / "config.json").read_text())
     assert config["settings"]["data_dir"] == "data"
     assert config["settings"]["length"] == "3 steps"
+
+
+def test_the_temperature_is_fitted_on_validation_images(
+    run_train: Callable[..., Path], tiny_dir: Path
+) -> None:
+    save_dir = run_train(LENGTH="30 steps", LABEL_SMOOTHING=0.4)
+    temperature = checkpoints.read_config(save_dir).temperature
+    _, data = input_data.load("own", tiny_dir, 13)
+    raw = np.log(predict.restore(save_dir).probabilities(data.validation.images))
+    scores = raw * temperature  # up to a constant a row
+    expected = fit_temperature(scores, data.validation.labels)
+    assert temperature == pytest.approx(expected, rel=1e-3)
+    assert abs(np.log(temperature)) > 0.1
+
+
+def test_without_validation_the_temperature_is_of_distorted_training_images(
+    run_train: Callable[..., Path],
+) -> None:
+    constants = {"LENGTH": "30 steps", "VALIDATION_SIZE": 0, "LEARNING_RATE": 3e-3}
+    found = [
+        checkpoints.read_config(run_train(**constants, AUGMENT=strength)).temperature
+        for strength in (5, 5, 0)
+    ]
+    # Images that are hard to recognise make the network less sure.
+    assert found[0] == found[1] > found[2]
 
 
 def test_real_mnist_is_learned_in_a_few_steps(

@@ -97,7 +97,7 @@ def small_run(save_dir: Path, *flags: str) -> None:
     command = command_line(save_dir, "--steps=6", "--batch_size=5", *flags)
     with checkpoints.lock(save_dir):
         run = resume.run_to_resume(command)
-        run = run or new_run(command, DataSummary("digits", "", 13, 3, 3))
+        run = run or new_run(command, DataSummary("mnist_5k", "", 13, 3, 3))
         checkpoints.prepare(run)
         for step in range(run.step + 1, run.total_steps + 1):
             run = replace(run, step=step)
@@ -105,7 +105,7 @@ def small_run(save_dir: Path, *flags: str) -> None:
             run = append_history(run, row, checkpoints.checkpoint_name(step))
             run = checkpoints.save(run.settings.seed, SmallSaver(), run)
         if not run.finished:
-            run = replace(run, test_accuracy=0.5)
+            run = replace(run, test_accuracy=0.5, temperature=0.5)
             checkpoints.write_config(run)
             checkpoints.write_derived(run)
 

@@ -182,7 +182,7 @@ def test_a_resumed_run_needs_its_data_wherever_they_are(
     assert checkpoints.read_config(save_dir).settings.data_dir == moved
 
 
-def test_a_run_on_the_embedded_digits_stays_with_them(
+def test_a_run_on_the_embedded_images_stays_with_them(
     run_train: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mnist_files, "MIRRORS", ())
@@ -192,10 +192,10 @@ def test_a_run_on_the_embedded_digits_stays_with_them(
     )
     write_set(tmp_path / "new")  # from now on "auto" is another set
     save_dir = run_train("--resume", **constants)
-    assert checkpoints.read_config(save_dir).data.name == "digits"
+    assert checkpoints.read_config(save_dir).data.name == "mnist_5k"
 
 
-def test_the_embedded_digits_replace_no_finished_run_on_other_data(
+def test_the_embedded_images_replace_no_finished_run_on_other_data(
     run_train: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mnist_files, "MIRRORS", ())
@@ -205,8 +205,8 @@ def test_the_embedded_digits_replace_no_finished_run_on_other_data(
         run_train(nowhere)
     assert checkpoints.read_config(save_dir).data.name == "own"
     run_train(nowhere, "--overwrite")
-    assert checkpoints.read_config(save_dir).data.name == "digits"
-    run_train(nowhere)  # the digits may replace the digits
+    assert checkpoints.read_config(save_dir).data.name == "mnist_5k"
+    run_train(nowhere)  # these may replace themselves
 
 
 def test_an_interrupted_run_is_not_replaced_unasked(
@@ -601,16 +601,27 @@ def as_format_1(values: dict) -> dict:
     }
 
 
+def as_format_2(values: dict) -> dict:
+    """Return what config.json held before probabilities were calibrated."""
+    values = values | {"format": 2}
+    del values["temperature"]
+    return values
+
+
+FORMATS = (as_format_1, as_format_2)
+
+
+@pytest.mark.parametrize("as_format", FORMATS)
 @pytest.mark.parametrize("length", ["--steps=12", "--epochs=2.4"])
-def test_a_folder_of_format_1_predicts_and_is_resumed_to_the_same_bytes(
-    length: str, run_train: Callable[..., Path], tmp_path: Path
+def test_a_folder_of_an_older_format_predicts_and_is_resumed_to_the_same_bytes(
+    length: str, as_format: Callable, run_train: Callable[..., Path], tmp_path: Path
 ) -> None:
     flags = (length, "--keep_prob=0.7")
     whole = run_train(*flags, SAVE_DIR=tmp_path / "whole")
     assert_stops(lambda: run_train(*flags, stop_at=7), 143)
     save_dir = tmp_path / "save"
     before = predict.restore(save_dir).probabilities(IMAGES)
-    rewrite_config(save_dir, as_format_1)
+    rewrite_config(save_dir, as_format)
     assert (predict.restore(save_dir).probabilities(IMAGES) == before).all()
     with pytest.raises(cli.UserError, match=r"KEEP_PROB is 0.6, but .* with 0.7: "):
         run_train("--resume", "--keep_prob=0.6")
@@ -619,23 +630,67 @@ def test_a_folder_of_format_1_predicts_and_is_resumed_to_the_same_bytes(
     assert fingerprint(save_dir)["history"] == fingerprint(whole)["history"]
 
 
-def test_a_finished_run_of_format_1_stays_finished(
-    run_train: Callable[..., Path], capsys: pytest.CaptureFixture
+@pytest.mark.parametrize("as_format", FORMATS)
+def test_a_finished_run_of_an_older_format_is_calibrated_when_resumed(
+    as_format: Callable, run_train: Callable[..., Path], capsys: pytest.CaptureFixture
 ) -> None:
     save_dir = run_train()
-    printed = capsys.readouterr().out
-    rewrite_config(save_dir, as_format_1)
+    result = capsys.readouterr().out.splitlines()[-2:]
+    before = checkpoints.read_config(save_dir)
+    calibrated = predict.restore(save_dir).probabilities(IMAGES)
+    rewrite_config(save_dir, as_format)
+    assert capsys.readouterr().err == ""
+    raw = predict.restore(save_dir).probabilities(IMAGES)
+    advice = f"python train.py --resume --save_dir {save_dir}\n"
+    assert capsys.readouterr().err.endswith(advice)
+    assert not np.allclose(raw, calibrated)
+    assert (raw.argmax(axis=1) == calibrated.argmax(axis=1)).all()
+    run_train("--resume")
+    assert capsys.readouterr().out.splitlines()[-2:] == result
+    assert checkpoints.read_config(save_dir) == before
     run_train("--resume")
     assert capsys.readouterr().out.splitlines() == [
         "already finished at step 12",
-        *printed.splitlines()[-2:],
+        *result,
     ]
+
+
+def test_a_finished_run_of_an_older_format_may_be_replaced(
+    run_train: Callable[..., Path],
+) -> None:
+    save_dir = run_train()
+    rewrite_config(save_dir, as_format_2)
+    run_train(SEED=2)
+    assert checkpoints.read_config(save_dir).settings.seed == 2
+
+
+def test_a_network_for_the_digits_of_scikit_learn_answers_for_other_data(
+    run_train: Callable[..., Path], tiny_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_dir = run_train()
+
+    def as_digits(values: dict) -> dict:
+        values = as_format_2(values)
+        values["settings"]["dataset"] = "digits"
+        values["data"] |= {"name": "digits", "sha256": ""}
+        return values
+
+    rewrite_config(save_dir, as_digits)
+    network = predict.restore(save_dir)
+    _, test = predict.load_test_images(network.run, tiny_dir)
+    assert network.probabilities(test.images).shape == (test.num_examples, 10)
+    for refused in (
+        lambda: predict.load_test_images(network.run, None),
+        lambda: run_train("--resume"),
+    ):
+        with pytest.raises(cli.UserError, match="the digits of scikit-learn, which"):
+            refused()
 
 
 def test_an_unknown_format_is_named(run_train: Callable[..., Path]) -> None:
     save_dir = run_train(LENGTH="1 step")
     rewrite_config(save_dir, lambda values: values | {"format": 99})
-    message = "has format 99; formats 1 to 2 are read"
+    message = "has format 99; formats 1 to 3 are read"
     for refused in (lambda: predict.restore(save_dir), lambda: run_train("--resume")):
         with pytest.raises(cli.UserError, match=message):
             refused()
