@@ -20,7 +20,7 @@ import numpy as np
 
 import input_data
 import model
-from common import cli, plots
+from common import cli
 from common.paths import SAVE_DIR, from_here
 from common.session import available_cores, cpu_has_bfloat16, session_config, tf
 from saving import checkpoints
@@ -277,6 +277,8 @@ def main() -> None:
         print("predictions ", *probabilities.argmax(axis=1))
     else:
         print_predictions(chosen, probabilities, labels)
+    from common import plots  # and matplotlib, once the answer is printed
+
     written = plots.show_or_save(
         lambda figure: plots.predictions(
             figure, images[:GRID], labels[:GRID], probabilities[:GRID]

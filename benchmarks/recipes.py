@@ -3,18 +3,23 @@
     python benchmarks/recipes.py search --data_dir data
     python benchmarks/recipes.py test --data_dir data
     python benchmarks/recipes.py effects --data_dir data
+    python benchmarks/recipes.py embedded --data_dir data
 
 `search` trains candidates for the recipes `fast` and `best` and keeps their validation
 accuracy. `test` trains each recipe with five seeds, in turn, and keeps the test
 accuracy. `effects` changes one constant at a time and keeps the validation accuracy.
-Runs that are done are not repeated. The results are search, recipes and effects, .json
-and .md, in benchmarks/results/. `effects` takes half an hour, the others hours.
+`embedded` trains on the 5,000 embedded images: runs of several lengths, to choose one
+on MNIST training images that are not among them, and the default, on test images.
+Runs that are done are not repeated. The results are search, recipes, effects and
+embedded, .json and .md, in benchmarks/results/. `effects` and `embedded` take half an
+hour each, the others hours.
 """
 
 import argparse
 import statistics
 from pathlib import Path
 
+import numpy as np
 from runner import ROOT, RUNS, Found, Results, fill, mean, train
 
 FAST = tuple(
@@ -76,6 +81,13 @@ TEST = (
     "--recipe best",
     "--recipe best --batch_size 100",
 )
+EMBEDDED = (
+    "--dataset mnist_5k --steps 300",
+    "--dataset mnist_5k --steps 500",
+    "--dataset mnist_5k --steps 900",
+    "--dataset mnist_5k",
+)
+OTHERS = 5000  # the last training images of MNIST, none of them embedded
 SEARCH_SEEDS, TEST_SEEDS = (1, 2, 3), (1, 2, 3, 4, 5)
 
 
@@ -84,6 +96,50 @@ def measure(flags: str, seed: int, data_dir: Path, split: str) -> Found:
     fixed = ("--overwrite", f"--seed={seed}", f"--data_dir={data_dir}")
     run, seconds, _ = train(RUNS / "recipe", *flags.split(), *fixed)
     return {"accuracy": getattr(run, f"{split}_accuracy"), "seconds": seconds}
+
+
+def measure_embedded(flags: str, seed: int, data_dir: Path) -> Found:
+    """Train on the embedded images; return accuracies, and seconds.
+
+    They are on their own test images and on other training images of MNIST; and, for
+    the length that was chosen, on MNIST's test images.
+    """
+    # TensorFlow, which train.py in its own process should not wait for.
+    import input_data
+    import predict
+
+    save_dir = RUNS / "recipe"
+    run, seconds, _ = train(save_dir, *flags.split(), "--overwrite", f"--seed={seed}")
+    network = predict.restore(save_dir)
+    _, mnist = input_data.load("mnist", data_dir, 0)
+
+    def accuracy(images: np.ndarray, labels: np.ndarray) -> float:
+        return float((network.probabilities(images).argmax(axis=1) == labels).mean())
+
+    found = {"own": run.test_accuracy, "seconds": seconds, "steps": run.step}
+    images, labels = mnist.train.images[-OTHERS:], mnist.train.labels[-OTHERS:]
+    found["others"] = accuracy(images, labels)
+    if "--steps" not in flags:
+        found["mnist"] = accuracy(mnist.test.images, mnist.test.labels)
+    return found
+
+
+def embedded_table(results: Results) -> str:
+    """Return what is done as Markdown, seconds as medians."""
+    lines = [
+        "| flags | steps | seeds | own 500 test images | 5,000 other training images "
+        "| MNIST's 10,000 test images | seconds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for flags in (flags for flags in EMBEDDED if results.get(flags)):
+        runs = list(results[flags].values())
+        cells = [f"`{flags}`", f"{runs[0]['steps']:.0f}", f"{len(runs)}"]
+        for name in ("own", "others", "mnist"):
+            known = [run[name] for run in runs if name in run]
+            cells.append(mean(known) if known else "not read")
+        cells.append(f"{statistics.median(run['seconds'] for run in runs):.0f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def table(results: Results) -> str:
@@ -102,10 +158,18 @@ def table(results: Results) -> str:
 def main() -> None:
     """Search, test, or measure effects."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("search", "test", "effects"))
+    parser.add_argument("what", choices=("search", "test", "effects", "embedded"))
     parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
     args = parser.parse_args()
     data_dir = args.data_dir.resolve()
+    if args.what == "embedded":
+        fill(
+            "embedded",
+            [(flags, seed) for seed in SEARCH_SEEDS for flags in reversed(EMBEDDED)],
+            lambda flags, seed: measure_embedded(flags, seed, data_dir),
+            embedded_table,
+        )
+        return
     rows, seeds, split, name = {
         "search": (FAST + BEST, SEARCH_SEEDS, "validation", "search"),
         "test": (TEST, TEST_SEEDS, "test", "recipes"),

@@ -80,6 +80,13 @@ def test_no_modules_import_each_other() -> None:
     assert below == {}
 
 
+def test_an_answer_waits_for_no_import_that_only_figures_need() -> None:
+    code = "import sys, predict\n"
+    code += "for name in ('matplotlib', 'scipy', 'sklearn', 'pandas', 'keras'):\n"
+    code += "    assert name not in sys.modules, name"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_imports_are_silent_and_write_nothing(tmp_path: Path) -> None:
     code = "import sys, input_data, common.plots\n"
     code += "assert 'tensorflow' not in sys.modules\n"

@@ -115,7 +115,7 @@ def test_another_data_set_can_be_classified(
     flags = ["--first", "13", "--save_dir", str(trained[0])]
     monkeypatch.setattr("sys.argv", ["predict.py", *flags, "--data_dir", str(other)])
     seen = []
-    monkeypatch.setattr(predict.plots, "predictions", lambda *a: seen.append(a[1]))
+    monkeypatch.setattr(plots, "predictions", lambda *a: seen.append(a[1]))
     predict.main()
     assert capsys.readouterr().err == f"data: {other}: {input_data.NOT_MNIST['own']}\n"
     expected = input_data.load_test("own", other)[1].images[:13]

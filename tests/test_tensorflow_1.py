@@ -277,9 +277,9 @@ with tf.Session() as sess:
 
 @pytest.fixture
 def script_dir(tmp_path: Path) -> Path:
-    """A folder as of a user with an old script: the two copied files, and data."""
+    """A folder as of a user with an old script: the copied files, and data."""
     write_set(tmp_path / "MNIST_data")
-    for script in ("input_data.py", "mnist_files.py"):
+    for script in ("input_data.py", "mnist_files.py", "mnist_formats.py"):
         shutil.copy(ROOT / script, tmp_path)
     return tmp_path
 
