@@ -150,8 +150,8 @@ def parse_pickle(data: bytes) -> Sets:
 
     Args:
         data: the file's bytes, gzip-compressed or not: a pickle of three pairs
-            (images, labels), for training, validation and test. Images are bytes, or
-            floats that are value / 256 or value / 255.
+            (images, labels), for training, validation and test. Images have values 0
+            to 255, or these divided by 256 or 255.
 
     Returns:
         Training images and labels, test images and labels: uint8, as `parse_idx`'s.
@@ -223,14 +223,14 @@ def _found(array: object) -> str:
 
 
 def _as_bytes(array: np.ndarray) -> np.ndarray:
-    """Return numbers as uint8: whole ones as they are, floats times 256 or 255.
+    """Return numbers as uint8: whole ones as they are, shares times 256 or 255.
 
     Raises:
         DataError: they are neither.
     """
     if array.dtype == np.uint8:
         return array
-    for scale in (256, 255) if array.dtype.kind == "f" and array.ndim > 1 else (1,):
+    for scale in (256, 255, 1) if array.dtype.kind == "f" and array.ndim > 1 else (1,):
         result = np.empty(array.shape, np.uint8)
         for part, bytes_ in zip(_thousands(array), _thousands(result), strict=True):
             scaled = np.multiply(part, scale, dtype=np.float64)
@@ -245,7 +245,7 @@ def _as_bytes(array: np.ndarray) -> np.ndarray:
             return result
     raise DataError(
         f"it has numbers from {array.min():g} to {array.max():g} ({array.dtype}); "
-        "bytes are accepted, and floats that are value / 256 or value / 255"
+        "accepted are whole numbers from 0 to 255, and these divided by 256 or 255"
     )
 
 

@@ -188,7 +188,7 @@ def test_reads_the_npz_of_keras(compressed: bool, labels: type) -> None:
 
 def scaled_sets(form: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the sets with rows of 784 floats and int64 labels, as write-ups have."""
-    scale = {"value / 256": 256, "value / 255": 255}.get(form)
+    scale = {"value / 256": 256, "value / 255": 255, "floats": 1}.get(form)
     return [
         (
             (images.reshape(-1, 784) / scale).astype(np.float32) if scale else images,
@@ -199,7 +199,7 @@ def scaled_sets(form: str) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-@pytest.mark.parametrize("form", ["value / 256", "value / 255", "bytes"])
+@pytest.mark.parametrize("form", ["value / 256", "value / 255", "floats", "bytes"])
 @pytest.mark.parametrize("packed", [False, True])
 def test_reads_the_pickle_of_the_sigmoid_write_up(
     protocol: int, form: str, packed: bool
