@@ -20,9 +20,9 @@ from common import cli, plots
 from common.plots import Axes, Figure, Rectangle
 from handwriting import find_digits, pictures
 
-# Probability below which an answer is marked "?". Of MNIST's 5,000 validation images the
-# default network has 26 wrong; this marks 17 of them and 44 right ones. At 0.8 it would
-# be 11 and 20, at 0.95 18 and 78.
+# Probability below which an answer is marked "?". Of the default network's answers for
+# 5,000 validation images 26 are wrong. This marks 17 of them, and 44 right ones; 0.8
+# would mark 11 and 20, 0.95 18 and 78.
 UNSURE = 0.9
 
 # The figure of what was read: the page, and below it the images that the network saw.

@@ -9,7 +9,8 @@ import pytest
 from common.paths import ROOT
 
 README = ROOT / "README.md"
-PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
+CHINESE = ROOT / "README.zh-CN.md"
+PAGES = (README, CHINESE, *sorted((ROOT / "docs").glob("*.md")))
 RESULTS = ROOT / "benchmarks" / "results"
 ACCURACY = r"0\.\d{4}(?: ± 0\.\d{4})?"
 
@@ -123,6 +124,27 @@ def test_other_accuracies_in_the_readme_were_measured() -> None:
     *_, (_, whole, digits, _) = table_of_result("sheets.md")
     for cell in (whole, digits):
         assert f"{re.search(r'[(](.*)%', cell)[1]} %" in text
+
+
+def outside_of_blocks(pattern: str, text: str) -> list[str]:
+    """Return what matches a pattern outside of blocks of code, in order of value."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return sorted(re.findall(pattern, text))
+
+
+@pytest.mark.parametrize("pattern", [r"`[^`\n]+`", r"\]\(([^)]*)\)", r"\d[\d,.]*\d|\d"])
+def test_the_chinese_readme_has_the_same_names_links_and_numbers(pattern: str) -> None:
+    english, chinese = (page.read_text("utf-8") for page in (README, CHINESE))
+    english = english.replace(CHINESE.name, README.name)
+    assert outside_of_blocks(pattern, chinese) == outside_of_blocks(pattern, english)
+
+
+def test_the_chinese_readme_has_the_same_commands_and_outputs() -> None:
+    english, chinese = (
+        re.findall(r"^```.*?^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+        for page in (README, CHINESE)
+    )
+    assert chinese == english
 
 
 def test_the_readme_is_short() -> None:
