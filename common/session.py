@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import functools
 import os
 import re
 import sys
@@ -73,7 +74,8 @@ def _without_keras() -> Iterator[None]:
 
 
 # A user who sets another level wants to see the messages.
-if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
+_QUIET = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3"
+if _QUIET:
     with _without_traceback(), _without_startup_noise(), _without_keras():
         import tensorflow.compat.v1 as tf
 else:
@@ -99,6 +101,20 @@ def cpu_has_bfloat16() -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
+@functools.cache
+def _open_a_session(threads: int) -> None:
+    """Open a Session for nothing but its noise: TensorFlow 2.17 to 2.20 have some."""
+    config = tf.ConfigProto(
+        intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads
+    )
+    with (
+        _without_startup_noise(),
+        tf.Graph().as_default(),
+        tf.Session(config=config) as session,
+    ):
+        session.run(tf.constant(0))
+
+
 def session_config(threads: int, bfloat16: bool) -> tf.ConfigProto:
     """Return the configuration of a Session.
 
@@ -107,6 +123,8 @@ def session_config(threads: int, bfloat16: bool) -> tf.ConfigProto:
         bfloat16: let convolutions and matrix products run in bfloat16, with float32
             variables and sums.
     """
+    if _QUIET and re.match(r"2\.(17|18|19|20)\.", tf.__version__):
+        _open_a_session(threads)
     config = tf.ConfigProto(
         intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads
     )
