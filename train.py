@@ -294,7 +294,7 @@ def finish(
 ) -> Run:
     """Calibrate and, once, test the best checkpoint; return the finished run."""
     checkpoints.restore(session, run, run.best, tf.trainable_variables())
-    temperature = fit_temperature(*scores_for_calibration(session, graph, run, data))
+    temperature = fit_temperature(*scores_for_calibration(session, graph, data))
     images, labels = data.test.images, data.test.labels
     _, right = sum_of_losses_and_right_answers(session, graph, images, labels)
     run = replace(run, test_accuracy=right / len(images), temperature=temperature)
@@ -302,23 +302,18 @@ def finish(
 
 
 def scores_for_calibration(
-    session: tf.Session, graph: Graph, run: Run, data: input_data.Datasets
+    session: tf.Session, graph: Graph, data: input_data.Datasets
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the network's scores of the validation images, and their labels.
 
-    Without validation images those are training images, distorted: the network knows
-    these by heart as they are, but has seen each distortion at most once.
+    Without validation images those are training images, as they are: distorted ones
+    give a temperature that is further off.
     """
-    split, strength = data.validation, 0.0
-    if not split.num_examples:
-        split, strength = data.train, run.settings.augment
+    split = data.validation if data.validation.num_examples else data.train
     images, labels = split.images[:CALIBRATION], split.labels[:CALIBRATION]
     scores = [
-        session.run(
-            graph.scores,
-            {graph.images: images[i : i + EVAL_BATCH], graph.augment: strength},
-        )
-        for i in range(0, len(images), EVAL_BATCH)
+        session.run(graph.scores, {graph.images: images[start : start + EVAL_BATCH]})
+        for start in range(0, len(images), EVAL_BATCH)
     ]
     return np.concatenate(scores), labels
 

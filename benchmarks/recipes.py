@@ -165,7 +165,7 @@ def main() -> None:
     if args.what == "embedded":
         fill(
             "embedded",
-            [(flags, seed) for seed in SEARCH_SEEDS for flags in reversed(EMBEDDED)],
+            [(flags, seed) for flags in reversed(EMBEDDED) for seed in SEARCH_SEEDS],
             lambda flags, seed: measure_embedded(flags, seed, data_dir),
             embedded_table,
         )
