@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import CompletedProcess
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -185,7 +186,12 @@ def test_the_folder_may_be_text_or_left_out(
     monkeypatch.chdir(trained[0].parent)
     assert predict.restore(trained[0].name).step == 1
     seen = []
-    monkeypatch.setattr(checkpoints, "read_config", seen.append)
+
+    def read_config(save_dir: Path) -> SimpleNamespace:
+        seen.append(save_dir)
+        return SimpleNamespace(temperature=1.0)
+
+    monkeypatch.setattr(checkpoints, "read_config", read_config)
     monkeypatch.setattr(predict, "Classifier", lambda _: None)
     predict.restore()
     assert seen == [SAVE_DIR]
@@ -383,6 +389,7 @@ def test_a_checkpoint_of_the_article_can_be_restored(
         bfloat16=False,
         best=name,
         checkpoints={name: {}},
+        temperature=1.0,
     )
     checkpoints.write_config(run)
     answers = predict.restore(tmp_path).probabilities(images)

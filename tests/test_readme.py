@@ -70,7 +70,7 @@ def test_the_file_map_names_every_python_file_of_root_and_rooms() -> None:
     shown = []
     for place, job in table(README, "file | job"):
         if place.endswith(".py`"):
-            shown.append(place.strip("`"))
+            shown += [name.strip("`") for name in place.split(", ")]
         elif place.count("/") == 1:
             room = place.strip("`")
             shown += [room + name for name in re.findall(r"`(\w+\.py)`", job)]

@@ -59,7 +59,7 @@ def test_bad_files_are_told_in_one_line_each_and_the_others_read(
     (tmp_path / "good.png").write_bytes(whole["grey.png"])
     status, out, err = predict_image(*bad, "good.png")
     assert status == 1
-    assert out.startswith("good.png: 7\n7: 0.9000\nwrote ")
+    assert out.startswith("good.png: 7\n7: 0.9500\nwrote ")
     lines = err.splitlines()
     assert len(lines) == len(bad)
     for line, (name, (_, told)) in zip(lines, bad.items(), strict=True):
@@ -99,7 +99,7 @@ def test_json_has_an_object_a_line(predict_image: Run, tmp_path: Path) -> None:
         "570",
         ["57", "0"],
     )
-    assert page["probabilities"] == [0.9, 0.9, 0.9]
+    assert page["probabilities"] == [0.95, 0.95, 0.95]
     assert [len(box) for box in page["boxes"]] == [4, 4, 4]
     assert page["boxes"][0][0] < page["boxes"][1][0]
     with Image.open(page["picture"]) as annotated:
@@ -153,7 +153,7 @@ def test_answers_need_no_figure(
         found = [json.loads(line) for line in out.splitlines()]
         assert [(one["digits"], one["picture"]) for one in found] == [("4", None)] * 2
     else:
-        assert out == "a.png: 4\n4: 0.9000\nb.png: 4\n4: 0.9000\n"
+        assert out == "a.png: 4\n4: 0.9500\nb.png: 4\n4: 0.9500\n"
     assert err.count(": cannot write ") == err.count("\n") == 2
 
 
@@ -166,7 +166,7 @@ def test_an_answer_is_printed_before_its_figure_is_drawn(
     draw([[4]]).save(tmp_path / "4.png")
     monkeypatch.setattr(reading, "draw_reading", interrupt)
     status, out, _ = predict_image("4.png")
-    assert (status, out) == (130, "4.png: 4\n4: 0.9000\n")
+    assert (status, out) == (130, "4.png: 4\n4: 0.9500\n")
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_any_name_of_a_file_is_read_and_printed_in_a_line(
     assert (status, err) == (0, "")
     first, second, third = out.splitlines()
     assert first.endswith(".png: 4")
-    assert second == "4: 0.9000"
+    assert second == "4: 0.9500"
     assert third == f"wrote {Path('save', figure)}"
     assert (tmp_path / "save" / figure).is_file()
     (tmp_path / name).write_bytes(b"")
