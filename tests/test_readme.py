@@ -85,6 +85,8 @@ def test_the_file_map_names_every_python_file_of_root_and_rooms() -> None:
     [
         ("sheets.md", "docs/handwriting.md"),
         ("published.md", "docs/networks.md"),
+        ("calibration.md", "docs/networks.md"),
+        ("embedded.md", "docs/data.md"),
         ("speed.md", "docs/speed.md"),
         ("time_to_99.md", "docs/speed.md"),
     ],
