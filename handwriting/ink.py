@@ -7,7 +7,8 @@ Where the steps come from:
 - The threshold is 5 times the noise. It then rises to nearly half of each connected
   part's strongest contrast.
 - Printed lines are straight runs over a third of the picture that slope by at most
-  6 degrees. Ink taller than a line's thickness belongs to a stroke and is kept.
+  6 degrees and are longer than any stroke of a digit. Ink taller than a line's
+  thickness belongs to a stroke and is kept.
 - Stroke width is measured on the ridge of the distance transform, the medial axis of
   H. Blum, "A Transformation for Extracting New Descriptors of Shape", 1967. Using it to
   tell writing from other shapes follows B. Epshtein et al., "Detecting Text in Natural
@@ -169,10 +170,14 @@ def _range_of_detail(channel: np.ndarray) -> float:
 def _paper(grey: np.ndarray, window: int) -> np.ndarray:
     """Return the lightness of the paper behind dark ink: a grey-scale closing.
 
-    Dark places narrower than `window` pixels are filled. Everything outside the picture
-    counts as dark, so a desk, a hand or a vignette at the frame is not filled.
+    Dark places narrower than `window` pixels are filled. The picture's frame goes on
+    outside. There, too, only narrow places are filled: a stroke that touches the frame,
+    but not a desk, a hand or a vignette.
     """
-    padded = np.pad(ndimage.gaussian_filter(grey, NOISE_BLUR), window)
+    padded = np.pad(ndimage.gaussian_filter(grey, NOISE_BLUR), 1, mode="edge")
+    for side in (padded[0], padded[-1], padded[:, 0], padded[:, -1]):
+        side[:] = ndimage.grey_closing(side, window)
+    padded = np.pad(padded, window - 1, mode="edge")
     dilated = ndimage.maximum_filter(padded, window, mode="nearest")
     # An even window has no middle. Its erosion must look one pixel further back.
     origin = -1 if window % 2 == 0 else 0
@@ -200,14 +205,14 @@ def share_of_light_paper(grey: np.ndarray, window: int) -> float:
     return float(np.mean(grey[around] > midpoint[around]))
 
 
-def find_ink(grey: np.ndarray, window: int, dark: bool, ruled: bool) -> Ink:
+def find_ink(grey: np.ndarray, window: int, dark: bool, longest_stroke: float) -> Ink:
     """Return the ink of a picture and its parts.
 
     Args:
         grey: float32 array of shape (h, w), values in [0, 1].
         window: pixels; anything wider is not ink.
         dark: whether ink is darker than paper, or else lighter.
-        ruled: whether to look for printed lines and remove them.
+        longest_stroke: pixels; printed lines are longer. They are removed.
     """
     picture = grey if dark else 1 - grey
     paper = _paper(picture, window + 1 - window % 2)  # odd: it has a middle pixel
@@ -217,9 +222,8 @@ def find_ink(grey: np.ndarray, window: int, dark: bool, ruled: bool) -> Ink:
         contrast /= np.sqrt(np.maximum(paper, DARKEST_PAPER))
     smooth = ndimage.gaussian_filter(contrast, NOISE_BLUR)
     threshold = _ink_threshold(smooth)
-    if ruled:
-        lines = _printed_lines(smooth > threshold)
-        smooth[lines] = contrast[lines] = 0
+    lines = _printed_lines(smooth > threshold, longest_stroke)
+    smooth[lines] = contrast[lines] = 0
     labels = _label_parts(smooth, threshold)
     parts = _measure_parts(picture, paper, smooth, labels)
     if _cut_touching_digits(labels, parts):
@@ -247,22 +251,25 @@ def _label_parts(contrast: np.ndarray, threshold: float) -> np.ndarray:
     return ndimage.label(contrast > EDGE_SHARE * peaks[labels], EIGHT_NEIGHBOURS)[0]
 
 
-def _printed_lines(ink: np.ndarray) -> np.ndarray:
+def _printed_lines(ink: np.ndarray, longest_stroke: float) -> np.ndarray:
     """Return where printed lines are, without strokes that cross them: bool (h, w)."""
-    return _lines_across(ink) | _lines_across(ink.T).T
+    across = _lines_across(ink, longest_stroke)
+    return across | _lines_across(ink.T, longest_stroke).T
 
 
-def _lines_across(ink: np.ndarray) -> np.ndarray:
+def _lines_across(ink: np.ndarray, longest_stroke: float) -> np.ndarray:
     """Return where printed lines go from left to right: bool (h, w).
 
     A single line must be long to count, because the bar of a 7 may look like one.
     """
     step = max(1, round(max(ink.shape) / LINE_SIDE))
     rows, columns = (side // step for side in ink.shape)
-    if not rows or not columns:
-        return np.zeros_like(ink)  # a strip thinner than a block
+    # A picture hardly larger than its digits has no place for anything longer.
+    if not rows or columns * step <= longest_stroke:
+        return np.zeros_like(ink)
+    length = max(MIN_RUN, columns // RUNS_PER_WIDTH, round(longest_stroke / step))
     blocks = ink[: rows * step, : columns * step].reshape(rows, step, columns, step)
-    runs = _straight_runs(blocks.any(axis=(1, 3)))
+    runs = _straight_runs(blocks.any(axis=(1, 3)), length)
     labels, count = ndimage.label(runs, EIGHT_NEIGHBOURS)
     lengths = [place[1].stop - place[1].start for place in ndimage.find_objects(labels)]
     if not count or (count < MIN_LINES and max(lengths) < LONG_LINE * columns):
@@ -273,14 +280,13 @@ def _lines_across(ink: np.ndarray) -> np.ndarray:
     return _without_strokes(lines & ink, ink)
 
 
-def _straight_runs(ink: np.ndarray) -> np.ndarray:
-    """Return the ink on straight runs from left to right: bool (h, w)."""
+def _straight_runs(ink: np.ndarray, length: int) -> np.ndarray:
+    """Return the ink on straight runs of `length` pixels from left to right."""
     rows, columns = ink.shape
     thin = max(MIN_LINE_THICKNESS, round(LINE_THICKNESS * max(ink.shape)))
     flat = ink & ~ndimage.binary_opening(ink, np.ones((thin, 1)))
     # A stroke that crosses a line leaves a gap in it, which is bridged.
     flat = ndimage.binary_closing(flat, np.ones((1, 2 * thin + 1)))
-    length = max(MIN_RUN, columns // RUNS_PER_WIDTH)
     runs = np.zeros_like(ink)
     x = np.arange(columns)
     # A little beyond the greatest slope, so that rounding does not leave it out.

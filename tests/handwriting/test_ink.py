@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from drawing import draw, read
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from scipy import ndimage
 
 from handwriting import find_digits, ink
@@ -16,6 +16,15 @@ def test_rows_of_digits_are_no_ruled_lines() -> None:
     desk = Image.new("L", (1601, 1103), 255)
     desk.paste(page, (19, 23))
     assert read(desk) == ["".join(map(str, row)) for row in rows]
+
+
+@pytest.mark.parametrize("margin", [0, 12, 25])
+def test_stems_in_a_strip_as_high_as_its_digits_are_no_printed_lines(
+    margin: int,
+) -> None:
+    page = ImageOps.invert(draw([[4, 1, 7, 1, 4, 0]]))
+    strip = ImageOps.expand(page.crop(page.getbbox()), margin)
+    assert read(ImageOps.invert(strip)) == ["417140"]
 
 
 def test_uneven_light_rules_and_specks_are_not_read() -> None:
