@@ -23,7 +23,7 @@ from handwriting.ink import (
     grey_levels,
     share_of_light_paper,
 )
-from handwriting.mnist_image import mnist_image
+from handwriting.mnist_image import already_mnist_image, mnist_image
 
 # Working copies, in which digits are looked for. Sizes in pixels of a copy.
 WORKING_SIDES = (1600, 4000)  # longer side; the second copy is made for small digits
@@ -129,6 +129,9 @@ def find_digits(image: Image.Image) -> list[Digit]:
 
 def find_lines(image: Image.Image) -> list[list[Digit]]:
     """Return the digits of a picture by line of text, each as `find_digits` does."""
+    digit = already_mnist_image(grey_levels(image))
+    if digit is not None:
+        return [[(_box_of_ink(digit), digit)]]
     for working_side in WORKING_SIDES:
         factor = _scale_factor(max(image.size), working_side)
         size = tuple(max(1, round(side * factor)) for side in image.size)
@@ -147,6 +150,13 @@ def find_lines(image: Image.Image) -> list[list[Digit]]:
         ]
         for line, angle in _lines(groups)
     ]
+
+
+def _box_of_ink(digit: np.ndarray) -> Box:
+    """Return the box of a digit in an image of MNIST's form."""
+    rows, columns = np.nonzero(digit > 0.5)
+    left, right = int(columns.min()), int(columns.max())
+    return left, int(rows.min()), right + 1, int(rows.max()) + 1
 
 
 def _scale_factor(longer_side: int, working_side: int) -> float:

@@ -4,8 +4,8 @@ Where the steps come from:
 
 - The paper is a grey-scale closing of the picture. Ink is what a black top-hat leaves:
   F. Meyer, "Contrast feature extraction", 1978. Light ink is dark ink in the negative.
-- The threshold is 5 times the noise. It then rises to nearly half of each connected
-  part's strongest contrast.
+- The threshold is 5 times the noise. It then rises to nearly half of the strongest
+  contrast nearby on the same connected part, so that a pen may press unevenly.
 - Printed lines are straight runs over a third of the picture that slope by at most
   6 degrees and are longer than any stroke of a digit. Ink taller than a line's
   thickness belongs to a stroke and is kept.
@@ -25,7 +25,9 @@ from scipy import ndimage
 # Contrast is the difference in lightness from the paper; black on white is 1.
 MIN_CONTRAST = 0.08  # ink has more, however little noise there is
 NOISE_FACTOR = 5  # ink stands out by at least this many times the noise
-EDGE_SHARE = 0.45  # of a part's strongest contrast: where its edge is drawn
+EDGE_SHARE = 0.45  # of the strongest contrast nearby: where a stroke's edge is drawn
+NEARBY = 0.1  # of a part's longer side: as far as a stroke's edge is from its middle
+PALEST_STROKE = 0.4  # of the part's strongest contrast; what is paler is no stroke
 DARKEST_PAPER = 0.1  # lightness; on darker paper contrast is amplified no further
 NOISE_BLUR = 0.7  # pixels, standard deviation of the Gaussian that removes noise
 EIGHT_NEIGHBOURS = np.ones((3, 3))  # pixels that touch at a corner are connected
@@ -55,6 +57,7 @@ THICKNESS_MARGIN = 1.3  # a line's thickest place, as a multiple of its mean thi
 MIN_PART_SIDE = 3  # pixels of the longer side; a smaller part is a speck
 MIN_PART_AREA = 6  # pixels
 MIN_HOLE = 0.003  # area as a share of the longer side squared; a smaller hole is noise
+SOFT_EDGE = 2  # pixels around a part that still belong to its blurred edge
 RIM_GAP = 1.5  # pixels between a part and the rim in which paper is looked for
 RIM_GAP_GROWTH = 0.3  # half stroke widths that are added: wide strokes have soft edges
 RIM_WIDTH = 2  # pixels
@@ -125,7 +128,7 @@ class Part(NamedTuple):
 class Ink(NamedTuple):
     """The ink of a picture, taken to be darker than paper or taken to be lighter."""
 
-    contrast: np.ndarray  # float32 (h, w), against the paper
+    strength: np.ndarray  # float32 (h, w), share of the strongest contrast nearby
     labels: np.ndarray  # int32 (h, w), 0 is paper
     parts: list[Part]
 
@@ -224,11 +227,14 @@ def find_ink(grey: np.ndarray, window: int, dark: bool, longest_stroke: float) -
     threshold = _ink_threshold(smooth)
     lines = _printed_lines(smooth > threshold, longest_stroke)
     smooth[lines] = contrast[lines] = 0
-    labels = _label_parts(smooth, threshold)
+    labels, _ = ndimage.label(smooth > threshold, EIGHT_NEIGHBOURS)
+    strongest = _strongest_nearby(smooth, labels)
+    inked = (labels > 0) & (smooth > EDGE_SHARE * strongest)
+    labels, _ = ndimage.label(inked, EIGHT_NEIGHBOURS)
     parts = _measure_parts(picture, paper, smooth, labels)
     if _cut_touching_digits(labels, parts):
         parts = _measure_parts(picture, paper, smooth, labels)
-    return Ink(contrast, labels, parts)
+    return Ink(contrast / strongest, labels, parts)
 
 
 def _ink_threshold(contrast: np.ndarray) -> float:
@@ -239,16 +245,25 @@ def _ink_threshold(contrast: np.ndarray) -> float:
     return max(MIN_CONTRAST, median + NOISE_FACTOR * (median - low))
 
 
-def _label_parts(contrast: np.ndarray, threshold: float) -> np.ndarray:
-    """Return each pixel's part, counted from 1: int32 (h, w), 0 is paper.
+def _strongest_nearby(contrast: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the strongest contrast of the same part near each pixel: float32 (h, w).
 
-    Parts are found with one threshold for all, then each is cut to its own.
+    It is never taken to be less than a share of the part's strongest of all, and is
+    infinite where there is no ink.
     """
-    labels, count = ndimage.label(contrast > threshold, EIGHT_NEIGHBOURS)
-    peaks = np.zeros(count + 1, np.float32)
-    np.maximum.at(peaks, labels[labels > 0], contrast[labels > 0])
-    peaks[0] = np.inf  # paper stays paper
-    return ndimage.label(contrast > EDGE_SHARE * peaks[labels], EIGHT_NEIGHBOURS)[0]
+    strongest = np.zeros_like(contrast)
+    for label, place in enumerate(ndimage.find_objects(labels), start=1):
+        longer_side = max(side.stop - side.start for side in place)
+        if longer_side < MIN_PART_SIDE:
+            continue
+        box = Bounds(place[0].start, place[1].start, place[0].stop, place[1].stop)
+        near = window_around(box, SOFT_EDGE)
+        part = np.where(labels[near] == label, contrast[near], 0)
+        nearby = ndimage.maximum_filter(part, 2 * int(NEARBY * longer_side) + 3)
+        nearby[nearby > 0] = np.maximum(nearby, PALEST_STROKE * part.max())[nearby > 0]
+        np.maximum(strongest[near], nearby, out=strongest[near])
+    strongest[strongest == 0] = np.inf
+    return strongest
 
 
 def _printed_lines(ink: np.ndarray, longest_stroke: float) -> np.ndarray:

@@ -53,6 +53,23 @@ def test_two_digits_that_touch_are_two() -> None:
     assert len(find_digits.find_digits(page)) == 2
 
 
+@pytest.mark.parametrize("palest", [90, 150, 190])
+def test_a_stroke_that_gets_paler_is_not_lost(palest: int) -> None:
+    page = np.asarray(draw([[5, 7, 4]], pen=11), float)
+    # From black at the top of the digits to nearly as pale as the paper at the bottom.
+    darkest = np.interp(np.arange(len(page)), [45, 130], [0, palest])[:, None]
+    page = darkest + page / 255 * (255 - darkest)
+    page += np.random.default_rng(0).normal(0, 2, page.shape)
+    assert read(Image.fromarray(page.clip(0, 255).astype(np.uint8))) == ["574"]
+
+
+def test_one_dark_spot_does_not_break_a_digit() -> None:
+    page = draw([[0, 7]], ink=170, pen=9)
+    pencil = ImageDraw.Draw(page)
+    pencil.ellipse([(74, 43), (88, 57)], fill=0)
+    assert read(page) == ["07"]
+
+
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 7, 8])
 def test_the_width_of_a_bar_is_measured_to_half_a_pixel(width: int) -> None:
     bar = np.zeros((61, 43), bool)
