@@ -129,7 +129,7 @@ def find_digits(image: Image.Image) -> list[Digit]:
 
 def find_lines(image: Image.Image) -> list[list[Digit]]:
     """Return the digits of a picture by line of text, each as `find_digits` does."""
-    digit = already_mnist_image(grey_levels(image))
+    digit = already_mnist_image(image)
     if digit is not None:
         return [[(_box_of_ink(digit), digit)]]
     for working_side in WORKING_SIDES:
@@ -202,9 +202,12 @@ def _find_groups(grey: np.ndarray) -> tuple[Ink, list[Group], int]:
 def _trials(grey: np.ndarray) -> list[Trial]:
     """Return what is tried on a picture."""
     light_paper = share_of_light_paper(grey, _window(grey.shape, WIDEST))
+    trials = []
     # A digit that is cropped to its ink leaves most of the picture's frame to paper.
-    on_light = _frame_level(grey) > (grey.min() + grey.max()) / 2
-    trials = [Trial(on_light, WIDEST, MARGIN, MARGIN_WEIGHT)]
+    middle = (grey.min() + grey.max()) / 2
+    on_light = bool(_frame_level(grey) > middle)
+    if _reaches_all_sides((grey < middle) == on_light):
+        trials.append(Trial(on_light, WIDEST, MARGIN, MARGIN_WEIGHT))
     for dark, paper in ((True, light_paper), (False, 1 - light_paper)):
         if paper > MIN_PAPER:
             trials += [
@@ -212,6 +215,13 @@ def _trials(grey: np.ndarray) -> list[Trial]:
                 for width in INK_WIDTHS
             ]
     return trials
+
+
+def _reaches_all_sides(ink: np.ndarray) -> bool:
+    """Return whether there is ink, bool (h, w), near each side of the picture."""
+    rows, columns = (int(np.ceil((1 - FILLED_SIDE) * side)) for side in ink.shape)
+    sides = ink[:rows], ink[-rows:], ink[:, :columns], ink[:, -columns:]
+    return all(side.any() for side in sides)
 
 
 def _is_one_digit(groups: Sequence[Group], shape: tuple[int, int]) -> bool:

@@ -18,6 +18,7 @@ from handwriting.ink import (
     Ink,
     Part,
     bounds,
+    grey_levels,
     half_stroke_width,
     stroke_width,
     window_around,
@@ -61,24 +62,25 @@ def mnist_image(ink: Ink, group: Sequence[Part], angle: float) -> np.ndarray:
     return _centred(_cropped_and_scaled(image, DIGIT_SIDE))
 
 
-def already_mnist_image(grey: np.ndarray) -> np.ndarray | None:
+def already_mnist_image(picture: Image.Image) -> np.ndarray | None:
     """Return a picture that has MNIST's form as it is, with paper 0 and ink 1.
 
     Args:
-        grey: float32 array of shape (h, w), values in [0, 1], in either polarity.
+        picture: of mode L or RGB, in either polarity.
 
     Returns:
         float32 array of shape (28, 28), values in [0, 1]; None if the picture has
         another size, or a digit of another size or elsewhere.
     """
-    if grey.shape != (2 * MIDDLE, 2 * MIDDLE):
+    if picture.size != (2 * MIDDLE, 2 * MIDDLE):
         return None
+    grey = grey_levels(picture)
     frame = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     paper = np.median(frame)
     away = grey - paper
     strongest = away.flat[np.abs(away).argmax()]
-    if np.abs(frame - paper).max() > BLANK_FRAME * abs(strongest):
-        return None
+    if np.abs(frame - paper).max() >= BLANK_FRAME * abs(strongest):
+        return None  # something at the frame, or nothing at all
     image = np.clip(away / strongest, 0, 1)
     rows, columns = np.nonzero(image > 0.5)
     longer_side = max(np.ptp(rows), np.ptp(columns)) + 1

@@ -54,3 +54,7 @@ def test_a_picture_in_the_form_of_mnist_is_left_as_it_is() -> None:
         ((box, digit),) = find_digits.find_digits(Image.fromarray(levels))
         assert box == (9, 7, 17, 26)
         np.testing.assert_allclose(digit, image, atol=1 / 128)
+
+
+def test_a_blank_picture_of_the_size_of_mnist_has_no_digit() -> None:
+    assert find_digits.find_digits(Image.new("L", (28, 28), 255)) == []
