@@ -1,9 +1,9 @@
-"""Read 200 generated sheets of MNIST test digits, whose right answers are known.
+"""Read generated sheets of MNIST test digits, whose right answers are known.
 
     python benchmarks/sheets.py --data_dir data
 
 prints a table by difficulty, and the time that reading a 12-megapixel photo takes. Both
-are written to benchmarks/results/sheets.md. It takes a minute on two cores.
+are written to benchmarks/results/sheets.md. It takes some minutes on two cores.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pen
 from PIL import Image
 from runner import RESULTS, ROOT
 from scipy import ndimage
@@ -34,7 +35,17 @@ LEVELS = {
     "paper: ruled or squared, blue or black ink": "paper ink",
     "size: 15 to 30 or 150 to 300 px": "size",
     "all of it, either polarity": "photo paper ink size polarity",
+    "pressure: pale starts and ends, dark crossings": "pressure",
+    "pencil: thin, grey and grainy": "pencil photo",
+    "European 1 and 7": "european",
+    "strip: cropped to 1 to 1.5 times its digits": "strip",
+    "frame: digits touch the picture's frame": "frame",
+    "texture: coarse or coloured paper": "texture ink",
+    "lines: digits on dark ruled or squared paper": "lines ink",
+    "pairs: digits that touch": "pairs",
 }
+TOUCHING = 0.3  # share of the digits that touch the next one, where some do
+MARGINS = (0, 0.25)  # heights of a strip's digits, around it
 
 
 class Sheet(NamedTuple):
@@ -63,14 +74,43 @@ def stamp(digit: np.ndarray, height: int) -> np.ndarray:
     return np.clip(0.5 + (large - 0.5) * sharpness, 0, 1)
 
 
+def written_digit(
+    rng: np.random.Generator, digit: np.ndarray, label: int, height: int, level: str
+) -> np.ndarray:
+    """Return a 28x28 digit, `height` pixels high, in the handwriting of a level."""
+    if "european" in level and label in (1, 7):
+        strokes = pen.european(rng, label, height)
+        return pen.draw(rng, strokes, pen.even_pen(rng))
+    one = stamp(digit, height)
+    if "pressure" in level:
+        return pen.draw(rng, pen.skeleton(one > 0.5), pen.uneven_pen(rng))
+    if "pencil" in level:
+        return pen.draw(rng, pen.skeleton(one > 0.5), pen.pencil(rng))
+    return one
+
+
+def gap_after(
+    rng: np.random.Generator, level: str, height: int, last: np.ndarray
+) -> float:
+    """Return the gap from a digit to the next in pixels; below 0, they touch."""
+    gap = height * rng.uniform(0.15, 0.5)
+    if "pairs" in level and rng.random() < TOUCHING:
+        return -min(0.06 * height, last.shape[1] / 4)
+    return gap
+
+
 def write(
-    rng: np.random.Generator, digits: np.ndarray, labels: np.ndarray, height: int
+    rng: np.random.Generator,
+    digits: np.ndarray,
+    labels: np.ndarray,
+    height: int,
+    level: str,
 ) -> tuple[np.ndarray, list[str], list[tuple[float, float]]]:
     """Return a sheet's ink, its lines of digits, and the centres of the digits.
 
     The ink is float32 of shape (h, w), values in [0, 1]. A centre is (x, y) in pixels.
     """
-    lines = int(rng.integers(1, 5))
+    lines = 1 if "strip" in level else int(rng.integers(1, 5))
     across = int(rng.integers(1, min(10, 2600 // height) + 1))
     pitch = int(1.6 * height)
     ink = np.zeros(
@@ -82,7 +122,8 @@ def write(
         text = ""
         for _ in range(int(rng.integers(max(1, across - 3), across + 1))):
             chosen = rng.integers(len(digits))
-            one = stamp(digits[chosen], round(height * rng.uniform(0.85, 1.05)))
+            size = round(height * rng.uniform(0.85, 1.05))
+            one = written_digit(rng, digits[chosen], labels[chosen], size, level)
             bottom = (
                 height // 2 + line * pitch + height + height * rng.uniform(-0.06, 0.06)
             )
@@ -90,21 +131,28 @@ def write(
             place = ink[top : top + one.shape[0], left : left + one.shape[1]]
             np.maximum(place, one[:, : place.shape[1]], out=place)
             centres.append((left + one.shape[1] / 2, top + one.shape[0] / 2))
-            x += one.shape[1] + height * rng.uniform(0.15, 0.5)
+            x += one.shape[1] + gap_after(rng, level, height, one)
             text += str(labels[chosen])
         written.append(text)
     return ink, written, centres
 
 
-def rules(rng: np.random.Generator, shape: tuple[int, int], height: int) -> np.ndarray:
-    """Return how dark the printed lines of a page are: float32 (h, w) in [0, 1]."""
+def rules(
+    rng: np.random.Generator, shape: tuple[int, int], height: int, level: str
+) -> np.ndarray:
+    """Return how dark the printed lines of a page are: float32 (h, w) in [0, 1].
+
+    One of them is the line that the digits stand on, or goes through the digits.
+    """
     printed = np.zeros(shape, np.float32)
     thick = max(1, height // 40)
-    darkness = rng.uniform(0.15, 0.4)
+    through = "lines" in level
+    darkness = rng.uniform(0.3, 0.6) if through else rng.uniform(0.15, 0.4)
     squared = rng.random() < 0.5
     pitch = int(1.6 * height) if not squared else max(8, int(0.6 * height))
+    first = (3 * height) // 2 - (int(rng.uniform(0, 0.8) * height) if through else 0)
     for offset in range(thick):
-        printed[(3 * height) // 2 % pitch + offset :: pitch] = darkness
+        printed[first % pitch + offset :: pitch] = darkness
         if squared:
             printed[:, offset::pitch] = darkness
     return printed
@@ -123,6 +171,34 @@ def light(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     return ramp * shadow
 
 
+def texture(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Return coarse or coloured paper, its lightness by channel: float (h, w, 3)."""
+    colour = rng.uniform(0.55, 1, 3)
+    blotches = ndimage.gaussian_filter(rng.normal(size=shape), rng.uniform(1, 4))
+    fibres = ndimage.gaussian_filter(rng.normal(size=shape), (0.7, rng.uniform(2, 8)))
+    grain = sum(noise / noise.std() for noise in (blotches, fibres))
+    return colour + rng.uniform(0.005, 0.03) * grain[..., None]
+
+
+def cropped(rng: np.random.Generator, made: Sheet, level: str, height: int) -> Sheet:
+    """Return a sheet cropped to its digits, with a margin on each side or on some.
+
+    No digit is cut. Without a margin, it touches the frame.
+    """
+    ink = np.asarray(made.image.convert("L")) < 128
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+    if "strip" in level:
+        margin = int(rng.uniform(*MARGINS) * (box[3] - box[1]))
+        box += margin * np.array([-1, -1, 1, 1])
+    else:
+        margins = rng.integers(0, height, 4) * (rng.random(4) < 0.5)
+        box += margins * np.array([-1, -1, 1, 1])
+    box = np.array([*np.maximum(box[:2], 0), *np.minimum(box[2:], ink.shape[::-1])])
+    centres = [(x - box[0], y - box[1]) for x, y in made.centres]
+    return Sheet(made.image.crop(tuple(map(int, box))), made.lines, centres)
+
+
 def sheet(
     rng: np.random.Generator, digits: np.ndarray, labels: np.ndarray, level: str
 ) -> Sheet:
@@ -135,16 +211,18 @@ def sheet(
         level: words of LEVELS that say what makes the sheet difficult.
     """
     height = digit_height(rng, level)
-    ink, lines, centres = write(rng, digits, labels, height)
+    ink, lines, centres = write(rng, digits, labels, height, level)
     angle = rng.uniform(-5, 5)
-    pen = np.float32(rng.uniform(0, 0.25, 3))
+    if "strip" in level:
+        angle /= 5  # people turn a picture before they crop it to a line
+    colour = np.float32(rng.uniform(0, 0.25, 3))
     if "ink" in level and rng.random() < 0.5:
-        pen = np.float32([0.1, 0.2, 0.7])  # blue
+        colour = np.float32([0.1, 0.2, 0.7])  # blue
     page = np.ones((*ink.shape, 3), np.float32)
-    if "paper" in level:
+    if "paper" in level or "lines" in level:
         tint = np.float32([1, 0.7, 0.5] if rng.random() < 0.5 else [1, 1, 1])
-        page -= rules(rng, ink.shape, height)[..., None] * tint
-    page = page * (1 - ink[..., None]) + pen * ink[..., None]
+        page -= rules(rng, ink.shape, height, level)[..., None] * tint
+    page = page * (1 - ink[..., None]) + colour * ink[..., None]
     before = np.array(page.shape[1::-1]) / 2
     page = ndimage.rotate(page, angle, order=1, cval=1)
     after = np.array(page.shape[1::-1]) / 2
@@ -158,8 +236,14 @@ def sheet(
         blur = rng.uniform(0, height / 40)
         page = ndimage.gaussian_filter(page, (blur, blur, 0))
         page += rng.normal(0, rng.uniform(0.005, 0.04), page.shape)
+    if "texture" in level:
+        page *= texture(rng, page.shape[:2])
+        page += rng.normal(0, 0.01, page.shape)
     pixels = (np.clip(page, 0, 1) * 255).round().astype(np.uint8)
-    return Sheet(Image.fromarray(pixels), lines, centres)
+    made = Sheet(Image.fromarray(pixels), lines, centres)
+    if "strip" in level or "frame" in level:
+        return cropped(rng, made, level, height)
+    return made
 
 
 def found_and_right(made: Sheet, lines: reading.Lines) -> tuple[int, int]:

@@ -23,7 +23,7 @@ from handwriting.ink import (
     grey_levels,
     share_of_light_paper,
 )
-from handwriting.mnist_image import mnist_image
+from handwriting.mnist_image import already_mnist_image, mnist_image
 
 # Working copies, in which digits are looked for. Sizes in pixels of a copy.
 WORKING_SIDES = (1600, 4000)  # longer side; the second copy is made for small digits
@@ -33,11 +33,18 @@ MIN_DIGIT = 8  # longer side, and height with all parts
 
 # Trials on a smaller copy: is ink dark or light, and how wide is it at most?
 TRIAL_SIDE = 800  # pixels, about, of the longer side
-INK_WIDTHS = (0.5, 0.2, 0.08)  # greatest width of ink, share of the shorter side
+WIDEST = 0.5
+INK_WIDTHS = (WIDEST, 0.2, 0.08)  # greatest width of ink, share of the shorter side
 STRIP_WIDTH = 0.3  # share of the longer side; a narrower strip counts as this wide
 MIN_WINDOW = 12  # pixels; ink is never assumed to be narrower
 MIN_PAPER = 0.2  # share of the pixels around ink that are paper, at least
 NARROW_PENALTY = 0.08  # exponent: a narrow window takes thick strokes apart
+MARGIN = 0.6  # around a picture cropped to one digit, share of its shorter side
+FILLED_SIDE = 0.9  # share of each side of such a picture that its digit fills
+MARGIN_WEIGHT = (
+    0.9  # with a margin, more writing must be found than without, by 1 / 0.9
+)
+STROKE_LENGTH = 1.6  # median longer sides; no straight stroke of a digit is longer
 
 # A part that may be a digit or the main part of one.
 MAX_HOLES = 4  # a drawn 8 has two, and careless strokes add some
@@ -91,6 +98,15 @@ Digit = tuple[Box, np.ndarray]
 Group = list[Part]  # the parts of one digit
 
 
+class Trial(NamedTuple):
+    """A guess at what the ink of a picture is like."""
+
+    dark: bool  # darker than the paper, or else lighter
+    width: float  # greatest width, share of the picture's shorter side
+    margin: float  # of paper around the picture, share of its shorter side
+    weight: float  # by which the writing that is found counts
+
+
 class Line(NamedTuple):
     """A line of text."""
 
@@ -113,21 +129,34 @@ def find_digits(image: Image.Image) -> list[Digit]:
 
 def find_lines(image: Image.Image) -> list[list[Digit]]:
     """Return the digits of a picture by line of text, each as `find_digits` does."""
+    digit = already_mnist_image(image)
+    if digit is not None:
+        return [[(_box_of_ink(digit), digit)]]
     for working_side in WORKING_SIDES:
         factor = _scale_factor(max(image.size), working_side)
         size = tuple(max(1, round(side * factor)) for side in image.size)
         copy = image.resize(size, Image.BICUBIC, reducing_gap=2)
-        ink, groups = _find_groups(grey_levels(copy))
+        ink, groups, margin = _find_groups(grey_levels(copy))
         # A larger copy shows no more than the picture itself.
         if factor >= 1 or (groups and _median_height(groups) >= SMALL_DIGIT):
             break
     return [
         [
-            (_box_in_picture(group, factor, image.size), mnist_image(ink, group, angle))
+            (
+                _box_in_picture(group, margin, factor, image.size),
+                mnist_image(ink, group, angle),
+            )
             for group in line
         ]
         for line, angle in _lines(groups)
     ]
+
+
+def _box_of_ink(digit: np.ndarray) -> Box:
+    """Return the box of a digit in an image of MNIST's form."""
+    rows, columns = np.nonzero(digit > 0.5)
+    left, right = int(columns.min()), int(columns.max())
+    return left, int(rows.min()), right + 1, int(rows.max()) + 1
 
 
 def _scale_factor(longer_side: int, working_side: int) -> float:
@@ -140,30 +169,80 @@ def _median_height(groups: Sequence[Group]) -> float:
     return float(np.median([bounds(group).height for group in groups]))
 
 
-def _find_groups(grey: np.ndarray) -> tuple[Ink, list[Group]]:
-    """Return the ink of a picture and its parts by digit.
+def _find_groups(grey: np.ndarray) -> tuple[Ink, list[Group], int]:
+    """Return the ink of a picture, its parts by digit, and the margin around it.
 
-    Dark ink, light ink and several widths of it are tried on a smaller copy. The trial
-    whose ink looks most like digits is used.
+    Pixels of the ink and the parts count from the corner of the margin, which is 0
+    pixels wide unless the picture is cropped to one digit.
+
+    Dark ink, light ink and several widths of it are tried on a smaller copy, and a
+    margin of paper, in case the picture is cropped to one digit. The trial whose ink
+    looks most like digits is used.
     """
     step = max(1, round(max(grey.shape) / TRIAL_SIDE))
     small = ndimage.uniform_filter(grey, step)[::step, ::step] if step > 1 else grey
-    widest = _window(small.shape, INK_WIDTHS[0])
-    light_paper = share_of_light_paper(small, widest)
+    best = -1.0
+    for trial in _trials(small):
+        framed, _ = _with_margin(small, trial)
+        window = _window(framed.shape, trial.width)
+        # Printed lines are looked for once it is known how long strokes are.
+        _, groups = _groups_of_ink(framed, window, trial.dark, longest_stroke=np.inf)
+        score = trial.weight * _size_and_contrast(groups)
+        if score > best and (not trial.margin or _is_one_digit(groups, small.shape)):
+            longest = np.inf if trial.margin else _longest_stroke(groups)
+            best, chosen = score, (trial, window, longest)
+    trial, window, longest_stroke = chosen
+    framed, margin = _with_margin(grey, trial)
+    ink, groups = _groups_of_ink(
+        framed, window * step, trial.dark, longest_stroke * step
+    )
+    return ink, groups, margin
+
+
+def _trials(grey: np.ndarray) -> list[Trial]:
+    """Return what is tried on a picture."""
+    light_paper = share_of_light_paper(grey, _window(grey.shape, WIDEST))
     trials = []
-    if light_paper > MIN_PAPER:
-        trials += [(_window(small.shape, width), True) for width in INK_WIDTHS]
-    if light_paper < 1 - MIN_PAPER:
-        trials += [(_window(small.shape, width), False) for width in INK_WIDTHS]
+    # A digit that is cropped to its ink leaves most of the picture's frame to paper.
+    middle = (grey.min() + grey.max()) / 2
+    on_light = bool(_frame_level(grey) > middle)
+    if _reaches_all_sides((grey < middle) == on_light):
+        trials.append(Trial(on_light, WIDEST, MARGIN, MARGIN_WEIGHT))
+    for dark, paper in ((True, light_paper), (False, 1 - light_paper)):
+        if paper > MIN_PAPER:
+            trials += [
+                Trial(dark, width, 0, paper * (width / WIDEST) ** NARROW_PENALTY)
+                for width in INK_WIDTHS
+            ]
+    return trials
 
-    def score(trial: tuple[int, bool]) -> float:
-        window, dark = trial
-        _, groups = _groups_of_ink(small, window, dark, ruled=False)
-        paper = light_paper if dark else 1 - light_paper
-        return _size_and_contrast(groups) * paper * (window / widest) ** NARROW_PENALTY
 
-    window, dark = max(trials, key=score)
-    return _groups_of_ink(grey, window * step, dark, ruled=True)
+def _reaches_all_sides(ink: np.ndarray) -> bool:
+    """Return whether there is ink, bool (h, w), near each side of the picture."""
+    rows, columns = (int(np.ceil((1 - FILLED_SIDE) * side)) for side in ink.shape)
+    sides = ink[:rows], ink[-rows:], ink[:, :columns], ink[:, -columns:]
+    return all(side.any() for side in sides)
+
+
+def _is_one_digit(groups: Sequence[Group], shape: tuple[int, int]) -> bool:
+    """Return whether there is but one digit, and it fills a picture of this shape."""
+    if len(groups) != 1:
+        return False
+    box = bounds(groups[0])
+    return box.height > FILLED_SIDE * shape[0] and box.width > FILLED_SIDE * shape[1]
+
+
+def _with_margin(grey: np.ndarray, trial: Trial) -> tuple[np.ndarray, int]:
+    """Return a picture with a trial's margin of blank paper, and its size in pixels."""
+    margin = int(trial.margin * min(grey.shape))
+    if not margin:
+        return grey, 0
+    return np.pad(grey, margin, constant_values=_frame_level(grey)), margin
+
+
+def _frame_level(grey: np.ndarray) -> float:
+    """Return the median grey level at a picture's frame, which is that of its paper."""
+    return float(np.median([*grey[0], *grey[-1], *grey[:, 0], *grey[:, -1]]))
 
 
 def _window(shape: tuple[int, int], width: float) -> int:
@@ -172,11 +251,18 @@ def _window(shape: tuple[int, int], width: float) -> int:
     return int(max(width * shorter, STRIP_WIDTH * width * longer, MIN_WINDOW))
 
 
+def _longest_stroke(groups: Sequence[Group]) -> float:
+    """Return how long a stroke of these digits may be, in pixels; 0 without digits."""
+    if not groups:
+        return 0
+    return STROKE_LENGTH * np.median([bounds(group).longer_side for group in groups])
+
+
 def _groups_of_ink(
-    grey: np.ndarray, window: int, dark: bool, ruled: bool
+    grey: np.ndarray, window: int, dark: bool, longest_stroke: float
 ) -> tuple[Ink, list[Group]]:
     """Return the ink of a picture and its parts by digit; arguments of `find_ink`."""
-    ink = find_ink(grey, window, dark, ruled)
+    ink = find_ink(grey, window, dark, longest_stroke)
     return ink, _group_parts(ink.parts, ink.labels)
 
 
@@ -249,10 +335,13 @@ def _group_parts(parts: Sequence[Part], labels: np.ndarray) -> list[Group]:
 
 
 def _typical_contrast(parts: Sequence[Part]) -> float:
-    """Return the median contrast; large, dark and upright parts count for more."""
+    """Return the median contrast; parts with much ink and upright ones count for more.
+
+    A page may have far more pieces of printed lines than digits, but not more ink.
+    """
     contrasts = np.array([part.contrast for part in parts])
-    sizes = np.array([part.longer_side for part in parts])
-    return _weighted_median(contrasts, sizes * contrasts * _upright(parts))
+    areas = np.array([part.area for part in parts])
+    return _weighted_median(contrasts, areas * contrasts * _upright(parts))
 
 
 def _typical_height(parts: Sequence[Part]) -> float:
@@ -411,18 +500,21 @@ def _cost_of_lines(x: np.ndarray, y: np.ndarray, height: float, degrees: int) ->
     return count + spread / height**2 / 2 + abs(degrees) / STEEPEST
 
 
-def _box_in_picture(group: Group, factor: float, size: tuple[int, int]) -> Box:
+def _box_in_picture(
+    group: Group, margin: int, factor: float, size: tuple[int, int]
+) -> Box:
     """Return a digit's box in the picture that was scaled by `factor`.
 
     Args:
         group: the parts of the digit in the working copy.
+        margin: pixels that were added around the working copy.
         factor: from the picture to the working copy.
         size: width and height of the picture in pixels.
     """
     box = bounds(group)
     return (
-        max(0, int(box.left / factor)),
-        max(0, int(box.top / factor)),
-        min(size[0], int(np.ceil(box.right / factor))),
-        min(size[1], int(np.ceil(box.bottom / factor))),
+        max(0, int((box.left - margin) / factor)),
+        max(0, int((box.top - margin) / factor)),
+        min(size[0], int(np.ceil((box.right - margin) / factor))),
+        min(size[1], int(np.ceil((box.bottom - margin) / factor))),
     )

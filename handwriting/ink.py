@@ -4,10 +4,11 @@ Where the steps come from:
 
 - The paper is a grey-scale closing of the picture. Ink is what a black top-hat leaves:
   F. Meyer, "Contrast feature extraction", 1978. Light ink is dark ink in the negative.
-- The threshold is 5 times the noise. It then rises to nearly half of each connected
-  part's strongest contrast.
+- The threshold is 5 times the noise. It then rises to nearly half of the strongest
+  contrast nearby on the same connected part, so that a pen may press unevenly.
 - Printed lines are straight runs over a third of the picture that slope by at most
-  6 degrees. Ink taller than a line's thickness belongs to a stroke and is kept.
+  6 degrees and are longer than any stroke of a digit. Ink taller than a line's
+  thickness belongs to a stroke and is kept.
 - Stroke width is measured on the ridge of the distance transform, the medial axis of
   H. Blum, "A Transformation for Extracting New Descriptors of Shape", 1967. Using it to
   tell writing from other shapes follows B. Epshtein et al., "Detecting Text in Natural
@@ -24,7 +25,9 @@ from scipy import ndimage
 # Contrast is the difference in lightness from the paper; black on white is 1.
 MIN_CONTRAST = 0.08  # ink has more, however little noise there is
 NOISE_FACTOR = 5  # ink stands out by at least this many times the noise
-EDGE_SHARE = 0.45  # of a part's strongest contrast: where its edge is drawn
+EDGE_SHARE = 0.45  # of the strongest contrast nearby: where a stroke's edge is drawn
+NEARBY = 0.1  # of a part's longer side: as far as a stroke's edge is from its middle
+PALEST_STROKE = 0.4  # of the part's strongest contrast; what is paler is no stroke
 DARKEST_PAPER = 0.1  # lightness; on darker paper contrast is amplified no further
 NOISE_BLUR = 0.7  # pixels, standard deviation of the Gaussian that removes noise
 EIGHT_NEIGHBOURS = np.ones((3, 3))  # pixels that touch at a corner are connected
@@ -54,6 +57,7 @@ THICKNESS_MARGIN = 1.3  # a line's thickest place, as a multiple of its mean thi
 MIN_PART_SIDE = 3  # pixels of the longer side; a smaller part is a speck
 MIN_PART_AREA = 6  # pixels
 MIN_HOLE = 0.003  # area as a share of the longer side squared; a smaller hole is noise
+SOFT_EDGE = 2  # pixels around a part that still belong to its blurred edge
 RIM_GAP = 1.5  # pixels between a part and the rim in which paper is looked for
 RIM_GAP_GROWTH = 0.3  # half stroke widths that are added: wide strokes have soft edges
 RIM_WIDTH = 2  # pixels
@@ -124,7 +128,7 @@ class Part(NamedTuple):
 class Ink(NamedTuple):
     """The ink of a picture, taken to be darker than paper or taken to be lighter."""
 
-    contrast: np.ndarray  # float32 (h, w), against the paper
+    strength: np.ndarray  # float32 (h, w), share of the strongest contrast nearby
     labels: np.ndarray  # int32 (h, w), 0 is paper
     parts: list[Part]
 
@@ -169,10 +173,14 @@ def _range_of_detail(channel: np.ndarray) -> float:
 def _paper(grey: np.ndarray, window: int) -> np.ndarray:
     """Return the lightness of the paper behind dark ink: a grey-scale closing.
 
-    Dark places narrower than `window` pixels are filled. Everything outside the picture
-    counts as dark, so a desk, a hand or a vignette at the frame is not filled.
+    Dark places narrower than `window` pixels are filled. The picture's frame goes on
+    outside. There, too, only narrow places are filled: a stroke that touches the frame,
+    but not a desk, a hand or a vignette.
     """
-    padded = np.pad(ndimage.gaussian_filter(grey, NOISE_BLUR), window)
+    padded = np.pad(ndimage.gaussian_filter(grey, NOISE_BLUR), 1, mode="edge")
+    for side in (padded[0], padded[-1], padded[:, 0], padded[:, -1]):
+        side[:] = ndimage.grey_closing(side, window)
+    padded = np.pad(padded, window - 1, mode="edge")
     dilated = ndimage.maximum_filter(padded, window, mode="nearest")
     # An even window has no middle. Its erosion must look one pixel further back.
     origin = -1 if window % 2 == 0 else 0
@@ -200,14 +208,14 @@ def share_of_light_paper(grey: np.ndarray, window: int) -> float:
     return float(np.mean(grey[around] > midpoint[around]))
 
 
-def find_ink(grey: np.ndarray, window: int, dark: bool, ruled: bool) -> Ink:
+def find_ink(grey: np.ndarray, window: int, dark: bool, longest_stroke: float) -> Ink:
     """Return the ink of a picture and its parts.
 
     Args:
         grey: float32 array of shape (h, w), values in [0, 1].
         window: pixels; anything wider is not ink.
         dark: whether ink is darker than paper, or else lighter.
-        ruled: whether to look for printed lines and remove them.
+        longest_stroke: pixels; printed lines are longer. They are removed.
     """
     picture = grey if dark else 1 - grey
     paper = _paper(picture, window + 1 - window % 2)  # odd: it has a middle pixel
@@ -217,14 +225,16 @@ def find_ink(grey: np.ndarray, window: int, dark: bool, ruled: bool) -> Ink:
         contrast /= np.sqrt(np.maximum(paper, DARKEST_PAPER))
     smooth = ndimage.gaussian_filter(contrast, NOISE_BLUR)
     threshold = _ink_threshold(smooth)
-    if ruled:
-        lines = _printed_lines(smooth > threshold)
-        smooth[lines] = contrast[lines] = 0
-    labels = _label_parts(smooth, threshold)
+    lines = _printed_lines(smooth > threshold, longest_stroke)
+    smooth[lines] = contrast[lines] = 0
+    labels, _ = ndimage.label(smooth > threshold, EIGHT_NEIGHBOURS)
+    strongest = _strongest_nearby(smooth, labels)
+    inked = (labels > 0) & (smooth > EDGE_SHARE * strongest)
+    labels, _ = ndimage.label(inked, EIGHT_NEIGHBOURS)
     parts = _measure_parts(picture, paper, smooth, labels)
     if _cut_touching_digits(labels, parts):
         parts = _measure_parts(picture, paper, smooth, labels)
-    return Ink(contrast, labels, parts)
+    return Ink(contrast / strongest, labels, parts)
 
 
 def _ink_threshold(contrast: np.ndarray) -> float:
@@ -235,34 +245,46 @@ def _ink_threshold(contrast: np.ndarray) -> float:
     return max(MIN_CONTRAST, median + NOISE_FACTOR * (median - low))
 
 
-def _label_parts(contrast: np.ndarray, threshold: float) -> np.ndarray:
-    """Return each pixel's part, counted from 1: int32 (h, w), 0 is paper.
+def _strongest_nearby(contrast: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the strongest contrast of the same part near each pixel: float32 (h, w).
 
-    Parts are found with one threshold for all, then each is cut to its own.
+    It is never taken to be less than a share of the part's strongest of all, and is
+    infinite where there is no ink.
     """
-    labels, count = ndimage.label(contrast > threshold, EIGHT_NEIGHBOURS)
-    peaks = np.zeros(count + 1, np.float32)
-    np.maximum.at(peaks, labels[labels > 0], contrast[labels > 0])
-    peaks[0] = np.inf  # paper stays paper
-    return ndimage.label(contrast > EDGE_SHARE * peaks[labels], EIGHT_NEIGHBOURS)[0]
+    strongest = np.zeros_like(contrast)
+    for label, place in enumerate(ndimage.find_objects(labels), start=1):
+        longer_side = max(side.stop - side.start for side in place)
+        if longer_side < MIN_PART_SIDE:
+            continue
+        box = Bounds(place[0].start, place[1].start, place[0].stop, place[1].stop)
+        near = window_around(box, SOFT_EDGE)
+        part = np.where(labels[near] == label, contrast[near], 0)
+        nearby = ndimage.maximum_filter(part, 2 * int(NEARBY * longer_side) + 3)
+        nearby[nearby > 0] = np.maximum(nearby, PALEST_STROKE * part.max())[nearby > 0]
+        np.maximum(strongest[near], nearby, out=strongest[near])
+    strongest[strongest == 0] = np.inf
+    return strongest
 
 
-def _printed_lines(ink: np.ndarray) -> np.ndarray:
+def _printed_lines(ink: np.ndarray, longest_stroke: float) -> np.ndarray:
     """Return where printed lines are, without strokes that cross them: bool (h, w)."""
-    return _lines_across(ink) | _lines_across(ink.T).T
+    across = _lines_across(ink, longest_stroke)
+    return across | _lines_across(ink.T, longest_stroke).T
 
 
-def _lines_across(ink: np.ndarray) -> np.ndarray:
+def _lines_across(ink: np.ndarray, longest_stroke: float) -> np.ndarray:
     """Return where printed lines go from left to right: bool (h, w).
 
     A single line must be long to count, because the bar of a 7 may look like one.
     """
     step = max(1, round(max(ink.shape) / LINE_SIDE))
     rows, columns = (side // step for side in ink.shape)
-    if not rows or not columns:
-        return np.zeros_like(ink)  # a strip thinner than a block
+    # A picture hardly larger than its digits has no place for anything longer.
+    if not rows or columns * step <= longest_stroke:
+        return np.zeros_like(ink)
+    length = max(MIN_RUN, columns // RUNS_PER_WIDTH, round(longest_stroke / step))
     blocks = ink[: rows * step, : columns * step].reshape(rows, step, columns, step)
-    runs = _straight_runs(blocks.any(axis=(1, 3)))
+    runs = _straight_runs(blocks.any(axis=(1, 3)), length)
     labels, count = ndimage.label(runs, EIGHT_NEIGHBOURS)
     lengths = [place[1].stop - place[1].start for place in ndimage.find_objects(labels)]
     if not count or (count < MIN_LINES and max(lengths) < LONG_LINE * columns):
@@ -273,14 +295,13 @@ def _lines_across(ink: np.ndarray) -> np.ndarray:
     return _without_strokes(lines & ink, ink)
 
 
-def _straight_runs(ink: np.ndarray) -> np.ndarray:
-    """Return the ink on straight runs from left to right: bool (h, w)."""
+def _straight_runs(ink: np.ndarray, length: int) -> np.ndarray:
+    """Return the ink on straight runs of `length` pixels from left to right."""
     rows, columns = ink.shape
     thin = max(MIN_LINE_THICKNESS, round(LINE_THICKNESS * max(ink.shape)))
     flat = ink & ~ndimage.binary_opening(ink, np.ones((thin, 1)))
     # A stroke that crosses a line leaves a gap in it, which is bridged.
     flat = ndimage.binary_closing(flat, np.ones((1, 2 * thin + 1)))
-    length = max(MIN_RUN, columns // RUNS_PER_WIDTH)
     runs = np.zeros_like(ink)
     x = np.arange(columns)
     # A little beyond the greatest slope, so that rounding does not leave it out.

@@ -14,9 +14,11 @@ from PIL import Image
 from scipy import ndimage
 
 from handwriting.ink import (
+    SOFT_EDGE,
     Ink,
     Part,
     bounds,
+    grey_levels,
     half_stroke_width,
     stroke_width,
     window_around,
@@ -29,11 +31,16 @@ MIDDLE = 14  # pixel in which the centre of mass lies, across and down
 # Pixels; the 10th and 90th percentile of MNIST's training images.
 STROKE_WIDTHS = (1.9, 3.6)
 
+# A picture of 28x28 pixels that needs no preparing. Images of MNIST that are saved in
+# black and white are up to 3 pixels shorter and 1 pixel off.
+SIDE_TOLERANCE = 3  # pixels
+MASS_TOLERANCE = 1.5  # pixels from the middle to the centre of mass, across or down
+BLANK_FRAME = 0.2  # share of the strongest ink: anything paler at the frame is paper
+
 # How the ink is prepared.
 ENLARGED = 5  # times DIGIT_SIDE: the size at which stroke width is changed
 MIN_ANGLE = 0.1  # radians; a smaller slope is not turned back
-SOFT_EDGE = 2  # pixels around a part that still belong to its blurred edge
-FULL_INK = 60  # percentile of a digit's contrasts that counts as ink 1
+FULL_INK = 60  # percentile of a digit's strengths that counts as ink 1
 FAINT_INK = (
     0.4  # share of the darkest ink; anything fainter does not count for the crop
 )
@@ -55,6 +62,34 @@ def mnist_image(ink: Ink, group: Sequence[Part], angle: float) -> np.ndarray:
     return _centred(_cropped_and_scaled(image, DIGIT_SIDE))
 
 
+def already_mnist_image(picture: Image.Image) -> np.ndarray | None:
+    """Return a picture that has MNIST's form as it is, with paper 0 and ink 1.
+
+    Args:
+        picture: of mode L or RGB, in either polarity.
+
+    Returns:
+        float32 array of shape (28, 28), values in [0, 1]; None if the picture has
+        another size, or a digit of another size or elsewhere.
+    """
+    if picture.size != (2 * MIDDLE, 2 * MIDDLE):
+        return None
+    grey = grey_levels(picture)
+    frame = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    paper = np.median(frame)
+    away = grey - paper
+    strongest = away.flat[np.abs(away).argmax()]
+    if np.abs(frame - paper).max() >= BLANK_FRAME * abs(strongest):
+        return None  # something at the frame, or nothing at all
+    image = np.clip(away / strongest, 0, 1)
+    rows, columns = np.nonzero(image > 0.5)
+    longer_side = max(np.ptp(rows), np.ptp(columns)) + 1
+    off_middle = np.abs(np.array(ndimage.center_of_mass(image)) - MIDDLE).max()
+    if abs(longer_side - DIGIT_SIDE) > SIDE_TOLERANCE or off_middle > MASS_TOLERANCE:
+        return None
+    return image
+
+
 def _cut_out(ink: Ink, group: Sequence[Part]) -> np.ndarray:
     """Return a digit's ink with soft edges: float array of shape (h, w) in [0, 1]."""
     box = bounds(group)
@@ -63,9 +98,9 @@ def _cut_out(ink: Ink, group: Sequence[Part]) -> np.ndarray:
     window = window_around(box, margin)
     mask = np.isin(ink.labels[window], [part.label for part in group])
     near = ndimage.binary_dilation(mask, iterations=SOFT_EDGE)
-    contrast = ink.contrast[window]
-    full = np.percentile(contrast[mask], FULL_INK)
-    return np.pad(np.clip(contrast / full, 0, 1) * near, margin)
+    strength = ink.strength[window]
+    full = np.percentile(strength[mask], FULL_INK)
+    return np.pad(np.clip(strength / full, 0, 1) * near, margin)
 
 
 def _with_stroke_width_of_mnist(image: np.ndarray) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from drawing import draw, read
-from PIL import Image
+from drawing import draw, network, read
+from PIL import Image, ImageOps
 
 from handwriting import find_digits
 
@@ -18,6 +18,22 @@ def test_lines_are_read_top_to_bottom_and_left_to_right() -> None:
 @pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0), (90, 160), (160, 90)])
 def test_either_polarity_is_read(ink: int, paper: int) -> None:
     assert read(draw([[5, 0], [7, 4]], ink, paper)) == ["50", "74"]
+
+
+@pytest.mark.parametrize("light", [False, True])
+@pytest.mark.parametrize("height", [23, 91])
+def test_a_picture_cropped_to_one_digit_is_one_digit(height: int, light: bool) -> None:
+    for digit in (0, 4, 5, 7):
+        page = ImageOps.invert(draw([[digit]], pen=15))
+        cropped = page.crop(page.getbbox())
+        width = height * cropped.width // cropped.height
+        small = cropped.resize((width, height), Image.BOX)
+        ((box, image),) = find_digits.find_digits(
+            small if light else ImageOps.invert(small)
+        )
+        assert np.abs(np.array(box) - (0, 0, width, height)).max() <= 1
+        answer = network().probabilities(image[None]).argmax()
+        assert answer == digit
 
 
 def test_small_digits_on_a_wide_page_are_found() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from drawing import draw, read
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from scipy import ndimage
 
 from handwriting import find_digits, ink
@@ -16,6 +16,15 @@ def test_rows_of_digits_are_no_ruled_lines() -> None:
     desk = Image.new("L", (1601, 1103), 255)
     desk.paste(page, (19, 23))
     assert read(desk) == ["".join(map(str, row)) for row in rows]
+
+
+@pytest.mark.parametrize("margin", [0, 12, 25])
+def test_stems_in_a_strip_as_high_as_its_digits_are_no_printed_lines(
+    margin: int,
+) -> None:
+    page = ImageOps.invert(draw([[4, 1, 7, 1, 4, 0]]))
+    strip = ImageOps.expand(page.crop(page.getbbox()), margin)
+    assert read(ImageOps.invert(strip)) == ["417140"]
 
 
 def test_uneven_light_rules_and_specks_are_not_read() -> None:
@@ -42,6 +51,23 @@ def test_two_digits_that_touch_are_two() -> None:
     page = draw([[7, 0]])
     ImageDraw.Draw(page).line([(85, 120), (160, 91)], fill=0, width=9)
     assert len(find_digits.find_digits(page)) == 2
+
+
+@pytest.mark.parametrize("palest", [90, 150, 190])
+def test_a_stroke_that_gets_paler_is_not_lost(palest: int) -> None:
+    page = np.asarray(draw([[5, 7, 4]], pen=11), float)
+    # From black at the top of the digits to nearly as pale as the paper at the bottom.
+    darkest = np.interp(np.arange(len(page)), [45, 130], [0, palest])[:, None]
+    page = darkest + page / 255 * (255 - darkest)
+    page += np.random.default_rng(0).normal(0, 2, page.shape)
+    assert read(Image.fromarray(page.clip(0, 255).astype(np.uint8))) == ["574"]
+
+
+def test_one_dark_spot_does_not_break_a_digit() -> None:
+    page = draw([[0, 7]], ink=170, pen=9)
+    pencil = ImageDraw.Draw(page)
+    pencil.ellipse([(74, 43), (88, 57)], fill=0)
+    assert read(page) == ["07"]
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 7, 8])

@@ -42,3 +42,19 @@ def test_a_28x28_image_comes_out_nearly_as_it_went_in() -> None:
             for x in range(-3, 4)
         ]
         assert min(shifted) < 0.3 * image.mean()
+
+
+def test_a_picture_in_the_form_of_mnist_is_left_as_it_is() -> None:
+    image = np.zeros((28, 28), np.float32)
+    image[7:26, 15:17] = 1
+    image[7:9, 9:17] = 1
+    image[8, 9] = 0.5
+    for picture in (image, 1 - image):
+        levels = (picture * 255).round().astype(np.uint8)
+        ((box, digit),) = find_digits.find_digits(Image.fromarray(levels))
+        assert box == (9, 7, 17, 26)
+        np.testing.assert_allclose(digit, image, atol=1 / 128)
+
+
+def test_a_blank_picture_of_the_size_of_mnist_has_no_digit() -> None:
+    assert find_digits.find_digits(Image.new("L", (28, 28), 255)) == []
