@@ -286,28 +286,18 @@ def loss(
     )
 
 
-def scores(logits: tf.Tensor, loss_name: str) -> tf.Tensor:
-    """Return what softmax makes probabilities of, float32 of shape [batch_size, 10].
-
-    These are the logits after training with cross-entropy. After training with the
-    quadratic loss the outputs are sigmoid, to be divided by their sum; with their
-    logarithms, softmax does that and never leaves float32.
-    """
-    return logits if loss_name == "cross_entropy" else tf.math.log_sigmoid(logits)
-
-
-def probabilities(
-    logits: tf.Tensor, loss_name: str, temperature: float = 1.0
-) -> tf.Tensor:
+def probabilities(logits: tf.Tensor, temperature: float) -> tf.Tensor:
     """Return the probability of each digit, float32 of shape [batch_size, 10].
+
+    That is softmax after training with the quadratic loss, too: its sigmoid outputs,
+    divided by their sum, are further from the truth at any temperature.
 
     Args:
         logits: float32 tensor of shape [batch_size, 10].
-        loss_name: a name in LOSSES, of the loss that the network was trained with.
-        temperature: what calibration.fit_temperature found for its scores. It makes
+        temperature: what calibration.fit_temperature found for such logits. It makes
             the network less sure, if above 1, or surer; its answers are the same.
     """
-    return tf.nn.softmax(scores(logits, loss_name) / temperature)
+    return tf.nn.softmax(logits / temperature)
 
 
 # ----------------------------------------------------------------------- training

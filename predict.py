@@ -59,9 +59,7 @@ class Classifier:
             images = model.as_images(self._pixels)
             with tf.variable_scope("", custom_getter=model.zeros_to_restore):
                 logits = model.inference(images, settings.network, run.architecture)
-            self._probabilities = model.probabilities(
-                logits, settings.loss, run.temperature or 1.0
-            )
+            self._probabilities = model.probabilities(logits, run.temperature or 1.0)
             bfloat16 = run.bfloat16 and cpu_has_bfloat16()
             options = session_config(available_cores(), bfloat16)
             self._session = tf.Session(graph=graph, config=options)

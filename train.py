@@ -104,7 +104,7 @@ class Graph(NamedTuple):
     loss: tf.Tensor  # what is minimised, mean over the batch
     learning_rate: tf.Tensor
     evaluation: tuple[tf.Tensor, tf.Tensor]  # sum of losses, number of right answers
-    scores: tf.Tensor  # float32 of shape [batch_size, 10], of model.scores
+    logits: tf.Tensor  # float32 of shape [batch_size, 10]
     all_finite: tf.Tensor  # whether every variable is
     saver: tf.train.Saver
 
@@ -143,7 +143,7 @@ def build_graph(run: Run) -> Graph:
         loss,
         rate,
         model.evaluation(logits, labels, settings.loss),
-        model.scores(logits, settings.loss),
+        logits,
         tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in weights]),
         tf.train.Saver(max_to_keep=None),  # saving/checkpoints.py deletes old ones
     )
@@ -294,28 +294,28 @@ def finish(
 ) -> Run:
     """Calibrate and, once, test the best checkpoint; return the finished run."""
     checkpoints.restore(session, run, run.best, tf.trainable_variables())
-    temperature = fit_temperature(*scores_for_calibration(session, graph, data))
+    temperature = fit_temperature(*logits_for_calibration(session, graph, data))
     images, labels = data.test.images, data.test.labels
     _, right = sum_of_losses_and_right_answers(session, graph, images, labels)
     run = replace(run, test_accuracy=right / len(images), temperature=temperature)
     return checkpoints.write_config(run)
 
 
-def scores_for_calibration(
+def logits_for_calibration(
     session: tf.Session, graph: Graph, data: input_data.Datasets
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the network's scores of the validation images, and their labels.
+    """Return the network's logits of the validation images, and their labels.
 
     Without validation images those are training images, as they are: distorted ones
     give a temperature that is further off.
     """
     split = data.validation if data.validation.num_examples else data.train
     images, labels = split.images[:CALIBRATION], split.labels[:CALIBRATION]
-    scores = [
-        session.run(graph.scores, {graph.images: images[start : start + EVAL_BATCH]})
+    logits = [
+        session.run(graph.logits, {graph.images: images[start : start + EVAL_BATCH]})
         for start in range(0, len(images), EVAL_BATCH)
     ]
-    return np.concatenate(scores), labels
+    return np.concatenate(logits), labels
 
 
 def write_history(run: Run) -> None:

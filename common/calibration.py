@@ -10,8 +10,8 @@ BINS = 15  # of the calibration error
 TEMPERATURES = (0.05, 20.0)  # the lowest and the highest that is fitted
 
 
-def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Return the temperature T of softmax(scores / T) that suits the labels best.
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the temperature T of softmax(logits / T) that suits the labels best.
 
     It has the lowest cross-entropy. A share 1 / (n + 2) of each target is spread over
     the other classes, or a network without mistakes would be called infallible: how far
@@ -19,22 +19,21 @@ def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
     "Probabilistic Outputs for Support Vector Machines", 1999.
 
     Args:
-        scores: float array of shape (n, classes), logarithms of probabilities up to a
-            constant a row.
+        logits: float array of shape (n, classes).
         labels: int array of shape (n,), the truth; n is 1 or more.
     """
     # Only here: it takes a third of a second to import.
     from scipy import optimize, special
 
-    scores = scores.astype(np.float64)
-    n, classes = scores.shape
+    logits = logits.astype(np.float64)
+    n, classes = logits.shape
     wrong = 1 / (n + 2)
     targets = np.full((n, classes), wrong / (classes - 1))
     targets[np.arange(n), labels] = 1 - wrong
 
     def cross_entropy(log_temperature: float) -> float:
-        logits = scores / np.exp(log_temperature)
-        return -np.mean(np.sum(targets * special.log_softmax(logits, axis=1), axis=1))
+        log_odds = special.log_softmax(logits / np.exp(log_temperature), axis=1)
+        return -np.mean(np.sum(targets * log_odds, axis=1))
 
     bounds = np.log(TEMPERATURES)
     found = optimize.minimize_scalar(cross_entropy, bounds=bounds, method="bounded")

@@ -175,7 +175,7 @@ def test_cross_entropy_agrees_with_scipy(session: tf.Session) -> None:
     assert right == (logits.argmax(axis=1) == labels).sum()
 
 
-def test_quadratic_loss_and_its_probabilities_agree_with_numpy(
+def test_quadratic_loss_agrees_with_numpy(
     session: tf.Session,
 ) -> None:
     rng = np.random.default_rng(0)
@@ -187,11 +187,16 @@ def test_quadratic_loss_and_its_probabilities_agree_with_numpy(
     np.testing.assert_allclose(
         session.run(model.quadratic(logits, targets)), squares, rtol=1e-5
     )
-    found = session.run(model.probabilities(tf.constant(logits), "quadratic"))
-    shares = outputs / outputs.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(found, shares, rtol=1e-5)
-    found = session.run(model.probabilities(tf.constant(logits), "cross_entropy"))
-    np.testing.assert_allclose(found, scipy.special.softmax(logits, axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_probabilities_agree_with_scipy(
+    temperature: float, session: tf.Session
+) -> None:
+    logits = np.random.default_rng(0).normal(0, 3, (13, 10)).astype(np.float32)
+    found = session.run(model.probabilities(tf.constant(logits), temperature))
+    expected = scipy.special.softmax(logits / temperature, axis=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 LAYERS = {
