@@ -286,7 +286,7 @@ class _Dtype:
     def __init__(self, code: str | bytes, *_: object) -> None:
         self.code = _text(code)
         if self.code not in _DTYPES:
-            raise DataError(f"it has an array of type {self.code[:20]}; not accepted")
+            raise DataError(f"it has an array of type {self.code[:20]!a}; not accepted")
         self.order = "="
 
     def __setstate__(self, state: tuple) -> None:
@@ -339,6 +339,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         try:
             return _PLAYED[module, name]
         except KeyError:
+            found = ascii(f"{module}.{name}"[:100]).strip("'")  # no control characters
             raise DataError(
-                f"it names {module}.{name}; nothing but arrays of numpy is read"
+                f"it names {found}; nothing but arrays of numpy is read"
             ) from None

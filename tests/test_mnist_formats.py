@@ -262,12 +262,13 @@ HOSTILE_PICKLES = {
     "numbers": (pickle.dumps(((1, 2), (3, 4), (5, 6)), 4), "it has int and int"),
     "objects": (
         pickle.dumps(((np.array([{}, []], object), 1),) * 3),
-        "type O8|instruction",
+        "type 'O8'|instruction",
     ),
     "dictionary": (pickle.dumps({1: 2}), "instruction EMPTY_DICT"),
     "huge memo": (bomb_of_puts(), "over 10000 instructions"),
     "many instructions": (b"\x80\x04" + b"N" * 20_000 + b".", "over 10000 instruct"),
     "eval": (b"cbuiltins\neval\n(U\x031/0tR.", "names builtins.eval; nothing but"),
+    "control characters": (b"cos\x0b\nsystem\n(tR.", r"names os\\x0b\.system; nothing"),
     "import": (b"cnumpy\nload\n(U\x03abctR.", "names numpy.load; nothing but"),
     "huge array": (
         b"\x80\x02cnumpy\nndarray\nJ\xff\xff\xff\x7f\x85R.",
