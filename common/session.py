@@ -73,6 +73,10 @@ def _without_keras() -> Iterator[None]:
             os.environ["TF_USE_LEGACY_KERAS"] = before
 
 
+# Unasked, TensorFlow takes oneDNN's kernels where the CPU has AVX-512 alone. With AVX2
+# a step of the convolutional network is 1.3 (batch of 10) to 1.7 (of 100) times faster
+# in them, too (AMD Zen 3).
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # A user who sets another level wants to see the messages.
 _QUIET = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3"
 if _QUIET:
