@@ -61,7 +61,7 @@ FILLED_ALLOWANCE = 0.3
 
 # A part compared with the others.
 PAPER_SHARE = 0.33  # of the lightest paper's lightness, at least
-CONTRAST_SHARE = 0.4  # of the median contrast, at least
+CONTRAST_SHARE = 0.35  # of the median contrast, at least
 WIDE_ASPECT = 1.6  # width divided by height from which a part hardly counts for medians
 WIDE_WEIGHT = 1e-6  # weight of such a part; it counts only where nothing else does
 
@@ -82,6 +82,10 @@ TALL_OVERLAP = 0.7  # a tall part and a tall group overlap at least by this
 LARGE_OVERLAP = 0.5  # with more overlap, a wider gap is accepted
 WIDE_GAP = 0.35  # typical heights
 NARROW_GAP = 0.1  # typical heights, or one stroke width if that is more
+# The bar of a 5 that does not touch the rest, and lies to the right of its top.
+BAR_OF_5_ASPECT = 1.3  # width divided by height, at least
+BAR_OF_5_GAP = 0.3  # typical heights to the rest, at most
+BAR_OF_5_BELOW = 0.25  # heights of the rest from its top to the bar's middle, at most
 # The two halves of a large digit that is torn apart.
 TORN_GAP = 0.6  # stroke widths
 HALF_ASPECT = 1.3  # height divided by width of each half, at most
@@ -255,7 +259,10 @@ def _longest_stroke(groups: Sequence[Group]) -> float:
     """Return how long a stroke of these digits may be, in pixels; 0 without digits."""
     if not groups:
         return 0
-    return STROKE_LENGTH * np.median([bounds(group).longer_side for group in groups])
+    boxes = [bounds(group) for group in groups]
+    # A group that is wider than a digit may hang together by a printed line.
+    sides = [min(box.longer_side, MAX_GROUP_WIDTH * box.height) for box in boxes]
+    return STROKE_LENGTH * np.median(sides)
 
 
 def _groups_of_ink(
@@ -392,6 +399,8 @@ def _belongs_to(group: Group, part: Part, typical: float, labels: np.ndarray) ->
     stroke = group[0].stroke_width
     overlap = _overlap(one, two)
     vertical_gap = max(one.top, two.top) - min(one.bottom, two.bottom)
+    if _look_like_a_5(one, two):
+        return _distance(group, part, labels) < BAR_OF_5_GAP * typical
     if (
         overlap < MIN_OVERLAP
         or both.width > MAX_GROUP_WIDTH * max(typical, both.height)
@@ -413,6 +422,17 @@ def _overlap(one: Bounds, two: Bounds) -> float:
     """Return the overlap from left to right, as a share of the narrower box's width."""
     common = min(one.right, two.right) - max(one.left, two.left)
     return common / min(one.width, two.width)
+
+
+def _look_like_a_5(rest: Bounds, bar: Bounds) -> bool:
+    """Return whether one box may be the bar of a 5, and the other the rest."""
+    middle = (bar.top + bar.bottom) / 2
+    return (
+        bar.width > BAR_OF_5_ASPECT * bar.height
+        and rest.height > bar.width
+        and (bar.left + bar.right) / 2 > rest.right - rest.width / 4
+        and rest.top - bar.width < middle < rest.top + BAR_OF_5_BELOW * rest.height
+    )
 
 
 def _look_like_torn_halves(one: Bounds, two: Bounds, both: Bounds) -> bool:

@@ -23,7 +23,7 @@ from PIL import Image
 from scipy import ndimage
 
 # Contrast is the difference in lightness from the paper; black on white is 1.
-MIN_CONTRAST = 0.08  # ink has more, however little noise there is
+MIN_CONTRAST = 0.05  # ink has more, however little noise there is
 NOISE_FACTOR = 5  # ink stands out by at least this many times the noise
 EDGE_SHARE = 0.45  # of the strongest contrast nearby: where a stroke's edge is drawn
 NEARBY = 0.1  # of a part's longer side: as far as a stroke's edge is from its middle
@@ -61,6 +61,7 @@ SOFT_EDGE = 2  # pixels around a part that still belong to its blurred edge
 RIM_GAP = 1.5  # pixels between a part and the rim in which paper is looked for
 RIM_GAP_GROWTH = 0.3  # half stroke widths that are added: wide strokes have soft edges
 RIM_WIDTH = 2  # pixels
+LIGHT_VARIES = 4  # pixels, standard deviation of the Gaussian that follows the light
 FRAME_CONTACT = 0.5  # share of the longer side that is at the picture's frame
 FRAME_SIZE = 0.6  # share of the picture's shorter side; a larger part may be a digit
 
@@ -284,24 +285,33 @@ def _lines_across(ink: np.ndarray, longest_stroke: float) -> np.ndarray:
         return np.zeros_like(ink)
     length = max(MIN_RUN, columns // RUNS_PER_WIDTH, round(longest_stroke / step))
     blocks = ink[: rows * step, : columns * step].reshape(rows, step, columns, step)
-    runs = _straight_runs(blocks.any(axis=(1, 3)), length)
+    small = blocks.any(axis=(1, 3))
+    thin = _thin_across(small)
+    runs = _straight_runs(small, thin, length)
     labels, count = ndimage.label(runs, EIGHT_NEIGHBOURS)
     lengths = [place[1].stop - place[1].start for place in ndimage.find_objects(labels)]
     if not count or (count < MIN_LINES and max(lengths) < LONG_LINE * columns):
         return np.zeros_like(ink)
-    zone = ndimage.binary_dilation(runs, np.ones((3, 1)))  # one pixel up and down
+    zone = runs | (_continued(labels, count) & thin)
+    zone = ndimage.binary_dilation(zone, np.ones((3, 1)))  # one pixel up and down
     lines = np.zeros_like(ink)
     lines[: rows * step, : columns * step] = zone.repeat(step, 0).repeat(step, 1)
     return _without_strokes(lines & ink, ink)
 
 
-def _straight_runs(ink: np.ndarray, length: int) -> np.ndarray:
-    """Return the ink on straight runs of `length` pixels from left to right."""
+def _thin_across(ink: np.ndarray) -> np.ndarray:
+    """Return ink that is no thicker from top to bottom than a line: bool (h, w).
+
+    A stroke that crosses a line leaves a gap in it, which is bridged.
+    """
+    thickness = max(MIN_LINE_THICKNESS, round(LINE_THICKNESS * max(ink.shape)))
+    thin = ink & ~ndimage.binary_opening(ink, np.ones((thickness, 1)))
+    return ndimage.binary_closing(thin, np.ones((1, 2 * thickness + 1)))
+
+
+def _straight_runs(ink: np.ndarray, thin: np.ndarray, length: int) -> np.ndarray:
+    """Return the thin ink on straight runs of `length` pixels from left to right."""
     rows, columns = ink.shape
-    thin = max(MIN_LINE_THICKNESS, round(LINE_THICKNESS * max(ink.shape)))
-    flat = ink & ~ndimage.binary_opening(ink, np.ones((thin, 1)))
-    # A stroke that crosses a line leaves a gap in it, which is bridged.
-    flat = ndimage.binary_closing(flat, np.ones((1, 2 * thin + 1)))
     runs = np.zeros_like(ink)
     x = np.arange(columns)
     # A little beyond the greatest slope, so that rounding does not leave it out.
@@ -311,13 +321,30 @@ def _straight_runs(ink: np.ndarray, length: int) -> np.ndarray:
         y = np.arange(rows)[:, None] + rise
         outside = (y < 0) | (y >= rows)
         y = np.clip(y, 0, rows - 1)
-        level = flat[y, x] & ~outside
+        level = thin[y, x] & ~outside
         straight = (_ink_nearby(level, length) > BRIDGED_INK) & (
             _ink_nearby(ink[y, x], length) > PLAIN_INK
         )
         on_run = ndimage.maximum_filter1d(straight, length, axis=1) & level
         runs[y[on_run], np.broadcast_to(x, y.shape)[on_run]] = True
     return runs
+
+
+def _continued(labels: np.ndarray, count: int) -> np.ndarray:
+    """Return the lines on which straight runs lie, from side to side: bool (h, w).
+
+    Digits break a printed line into runs, some of which are too short to be found.
+    """
+    rows, columns = labels.shape
+    x = np.arange(columns)
+    lines = np.zeros(labels.shape, bool)
+    for label in range(1, count + 1):
+        ys, xs = np.nonzero(labels == label)
+        slope, offset = np.polyfit(xs, ys, 1)
+        y = np.round(slope * x + offset).astype(int)
+        inside = (y >= 0) & (y < rows)
+        lines[y[inside], x[inside]] = True
+    return lines
 
 
 def _ink_nearby(ink: np.ndarray, length: int) -> np.ndarray:
@@ -379,6 +406,7 @@ def _measure_parts(
 ) -> list[Part]:
     """Return the parts that are no specks; all arrays are of shape (h, w)."""
     areas = np.bincount(labels.ravel())
+    smooth = ndimage.gaussian_filter(picture, NOISE_BLUR)
     parts = []
     for label, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
         box = Bounds(rows.start, columns.start, rows.stop, columns.stop)
@@ -390,9 +418,8 @@ def _measure_parts(
         # Ink at the picture's frame ends there.
         distance = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
         half_stroke = half_stroke_width(distance)
-        lightness = float(paper[near][mask].mean())
-        darkness = float(picture[near][mask].mean())
-        is_paper = picture[near] > (lightness + darkness) / 2
+        midpoint = (paper[near] + picture[near]) / 2
+        is_paper = smooth[near] > _extended(midpoint, mask, LIGHT_VARIES)
         parts.append(
             Part(
                 label=label,
@@ -401,13 +428,20 @@ def _measure_parts(
                 stroke_width=stroke_width(half_stroke),
                 max_stroke_width=stroke_width(float(distance.max())),
                 contrast=float(np.median(contrast[near][mask])),
-                paper_lightness=lightness,
+                paper_lightness=float(paper[near][mask].mean()),
                 paper_around=_share_on_rim(is_paper, mask, half_stroke),
                 holes=_count_holes(mask, MIN_HOLE * box.longer_side**2),
                 at_frame=_lies_along_frame(labels, label, box),
             )
         )
     return parts
+
+
+def _extended(values: np.ndarray, mask: np.ndarray, sigma: float) -> np.ndarray:
+    """Return values from inside a mask, averaged nearby, for pixels around it, too."""
+    near = ndimage.gaussian_filter(mask.astype(np.float32), sigma)
+    total = ndimage.gaussian_filter(np.where(mask, values, 0), sigma)
+    return total / np.maximum(near, np.finfo(np.float32).tiny)
 
 
 def window_around(box: Bounds, margin: int) -> tuple[slice, slice]:
