@@ -22,6 +22,7 @@ from handwriting.ink import (
     find_ink,
     grey_levels,
     share_of_light_paper,
+    weighted_median,
 )
 from handwriting.mnist_image import already_mnist_image, mnist_image
 
@@ -348,28 +349,20 @@ def _typical_contrast(parts: Sequence[Part]) -> float:
     """
     contrasts = np.array([part.contrast for part in parts])
     areas = np.array([part.area for part in parts])
-    return _weighted_median(contrasts, areas * contrasts * _upright(parts))
+    return weighted_median(contrasts, areas * contrasts * _upright(parts))
 
 
 def _typical_height(parts: Sequence[Part]) -> float:
     """Return the median height in pixels; large and upright parts count for more."""
     heights = np.array([part.height for part in parts])
     sizes = np.array([part.longer_side for part in parts])
-    return _weighted_median(heights, sizes**2 * _upright(parts))
+    return weighted_median(heights, sizes**2 * _upright(parts))
 
 
 def _upright(parts: Sequence[Part]) -> np.ndarray:
     """Return a weight for each part, float64 (n,): 1, or nearly 0 if it is wide."""
     upright = [part.width < WIDE_ASPECT * part.height for part in parts]
     return np.array(upright) + WIDE_WEIGHT
-
-
-def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    """Return the least value up to which half of all weight lies; arrays are (n,)."""
-    order = np.argsort(values)
-    cumulated = np.cumsum(weights[order])
-    index = np.searchsorted(cumulated, cumulated[-1] / 2)
-    return float(values[order][index])
 
 
 def _merged(parts: Sequence[Part], typical: float, labels: np.ndarray) -> list[Group]:

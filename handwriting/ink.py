@@ -68,6 +68,7 @@ FRAME_SIZE = 0.6  # share of the picture's shorter side; a larger part may be a 
 # Parts that are two digits which touch.
 PAIR_ASPECT = (1.3, 2.6)  # width divided by height, least and greatest
 MIN_PAIR_HEIGHT = 16  # pixels; the joint of a smaller pair cannot be told
+PAIR_SHARE = 0.6  # of the height that half of all ink reaches, at least
 MAX_JOINT = 2  # height of the joint in stroke widths
 MIN_HALF_HEIGHT = 0.75  # height of each digit, share of the pair's height
 
@@ -132,6 +133,14 @@ class Ink(NamedTuple):
     strength: np.ndarray  # float32 (h, w), share of the strongest contrast nearby
     labels: np.ndarray  # int32 (h, w), 0 is paper
     parts: list[Part]
+
+
+def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    """Return the least value up to which half of all weight lies; arrays are (n,)."""
+    order = np.argsort(values)
+    cumulated = np.cumsum(weights[order])
+    index = np.searchsorted(cumulated, cumulated[-1] / 2)
+    return float(values[order][index])
 
 
 def bounds(group: Sequence[Part]) -> Bounds:
@@ -368,10 +377,14 @@ def _cut_touching_digits(labels: np.ndarray, parts: Sequence[Part]) -> int:
     A single stroke joins the two digits near the middle, and each is about as tall as
     the pair.
     """
+    if not parts:
+        return 0
+    heights, areas = np.array([(part.height, part.area) for part in parts]).T
+    typical = weighted_median(heights, areas)
     first_free = int(labels.max()) + 1
     free = first_free
     for part in parts:
-        if not _may_be_a_pair(part):
+        if not _may_be_a_pair(part, typical):
             continue
         box = part.bounds
         window = labels[box.top : box.bottom, box.left : box.right]
@@ -388,10 +401,11 @@ def _cut_touching_digits(labels: np.ndarray, parts: Sequence[Part]) -> int:
     return free - first_free
 
 
-def _may_be_a_pair(part: Part) -> bool:
-    """Return whether a part is as wide as two digits side by side."""
+def _may_be_a_pair(part: Part, typical: float) -> bool:
+    """Return whether a part is as wide as two digits, and hardly less tall."""
     least, greatest = (aspect * part.height for aspect in PAIR_ASPECT)
-    return least < part.width < greatest and part.height >= MIN_PAIR_HEIGHT
+    is_tall = part.height >= max(MIN_PAIR_HEIGHT, PAIR_SHARE * typical)
+    return least < part.width < greatest and is_tall
 
 
 def _thinnest_column(mask: np.ndarray) -> int:
