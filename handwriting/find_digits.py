@@ -57,14 +57,18 @@ MAX_HEIGHT = 15  # widths of the part
 STROKE_OF_LONGER_SIDE = 0.65  # greatest stroke width, share of the longer side
 STROKE_OF_SIDE = 0.9  # the same, share of height and of width
 BAR_ASPECT = 1.8  # height divided by width; a taller part may be one stroke, as a 1 is
+MAX_STROKES = 6  # longer sides: the length of all its strokes together
 FILLED_SHARE = 0.8
 FILLED_ALLOWANCE = 0.3
 
 # A part compared with the others.
+MIN_ENCLOSED = 0.35  # height of a digit in a box or circle, share of the box's height
 PAPER_SHARE = 0.33  # of the lightest paper's lightness, at least
 CONTRAST_SHARE = 0.35  # of the median contrast, at least
 WIDE_ASPECT = 1.6  # width divided by height from which a part hardly counts for medians
 WIDE_WEIGHT = 1e-6  # weight of such a part; it counts only where nothing else does
+
+SMALLEST_PIECE = 0.08  # typical heights; dust and remains of printed lines are smaller
 
 # A group compared with the typical digit.
 MIN_HEIGHT = 0.4  # typical heights
@@ -301,22 +305,23 @@ def _looks_like_a_digit(part: Part) -> bool:
 
 
 def _consists_of_strokes(part: Part) -> bool:
-    """Return whether a part is drawn with strokes, rather than filled."""
+    """Return whether a part is drawn with few strokes, rather than filled."""
     widest = part.max_stroke_width
+    bar = part.longer_side * part.stroke_width  # the area of one
     is_bar = part.height > BAR_ASPECT * part.width
     return (
         widest < STROKE_OF_LONGER_SIDE * part.longer_side
         and widest < STROKE_OF_SIDE * part.height
         and (widest < STROKE_OF_SIDE * part.width or is_bar)
-        and part.area
-        < FILLED_SHARE * part.height * part.width
-        + FILLED_ALLOWANCE * part.longer_side * part.stroke_width
+        and part.area < FILLED_SHARE * part.height * part.width + FILLED_ALLOWANCE * bar
+        and part.area < MAX_STROKES * bar
     )
 
 
 def _group_parts(parts: Sequence[Part], labels: np.ndarray) -> list[Group]:
     """Return the parts by digit, without specks, dashes and faint marks."""
     bodies = [part for part in parts if _looks_like_a_digit(part)]
+    bodies = [part for part in bodies if not _is_drawn_around(part, bodies)]
     if not bodies:
         return []
     lightness = PAPER_SHARE * max(part.paper_lightness for part in bodies)
@@ -331,7 +336,7 @@ def _group_parts(parts: Sequence[Part], labels: np.ndarray) -> list[Group]:
         if part.label not in body_labels
         and part.contrast > contrast
         and part.paper_lightness > lightness
-        and part.longer_side < typical
+        and SMALLEST_PIECE * typical < part.longer_side < typical
         and not part.at_frame
     ]
     return [
@@ -340,6 +345,19 @@ def _group_parts(parts: Sequence[Part], labels: np.ndarray) -> list[Group]:
         if _is_as_large_as_a_digit(group, typical)
         and any(part.label in body_labels for part in group)
     ]
+
+
+def _is_drawn_around(part: Part, others: Sequence[Part]) -> bool:
+    """Return whether a part is a box or a circle around one of the others."""
+    box = part.bounds
+    return part.holes > 0 and any(
+        other.height > MIN_ENCLOSED * part.height
+        and box.top < other.bounds.top
+        and box.left < other.bounds.left
+        and other.bounds.bottom < box.bottom
+        and other.bounds.right < box.right
+        for other in others
+    )
 
 
 def _typical_contrast(parts: Sequence[Part]) -> float:

@@ -279,7 +279,8 @@ def _strongest_nearby(contrast: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _printed_lines(ink: np.ndarray, longest_stroke: float) -> np.ndarray:
     """Return where printed lines are, without strokes that cross them: bool (h, w)."""
     across = _lines_across(ink, longest_stroke)
-    return across | _lines_across(ink.T, longest_stroke).T
+    # Without them, nothing at a crossing looks like a stroke across the other line.
+    return across | _lines_across((ink & ~across).T, longest_stroke).T
 
 
 def _lines_across(ink: np.ndarray, longest_stroke: float) -> np.ndarray:
@@ -301,8 +302,9 @@ def _lines_across(ink: np.ndarray, longest_stroke: float) -> np.ndarray:
     lengths = [place[1].stop - place[1].start for place in ndimage.find_objects(labels)]
     if not count or (count < MIN_LINES and max(lengths) < LONG_LINE * columns):
         return np.zeros_like(ink)
-    zone = runs | (_continued(labels, count) & thin)
-    zone = ndimage.binary_dilation(zone, np.ones((3, 1)))  # one pixel up and down
+    one_up_and_down = np.ones((3, 1))
+    near = ndimage.binary_dilation(_continued(labels, length), one_up_and_down)
+    zone = ndimage.binary_dilation(runs | (near & thin), one_up_and_down)
     lines = np.zeros_like(ink)
     lines[: rows * step, : columns * step] = zone.repeat(step, 0).repeat(step, 1)
     return _without_strokes(lines & ink, ink)
@@ -315,7 +317,8 @@ def _thin_across(ink: np.ndarray) -> np.ndarray:
     """
     thickness = max(MIN_LINE_THICKNESS, round(LINE_THICKNESS * max(ink.shape)))
     thin = ink & ~ndimage.binary_opening(ink, np.ones((thickness, 1)))
-    return ndimage.binary_closing(thin, np.ones((1, 2 * thickness + 1)))
+    # Closing takes ink away at the picture's frame.
+    return thin | ndimage.binary_closing(thin, np.ones((1, 2 * thickness + 1)))
 
 
 def _straight_runs(ink: np.ndarray, thin: np.ndarray, length: int) -> np.ndarray:
@@ -339,17 +342,23 @@ def _straight_runs(ink: np.ndarray, thin: np.ndarray, length: int) -> np.ndarray
     return runs
 
 
-def _continued(labels: np.ndarray, count: int) -> np.ndarray:
+def _continued(labels: np.ndarray, length: int) -> np.ndarray:
     """Return the lines on which straight runs lie, from side to side: bool (h, w).
 
     Digits break a printed line into runs, some of which are too short to be found.
+
+    Args:
+        labels: int32 array of shape (h, w), of the runs.
+        length: pixels; shorter runs do not show how their line slopes.
     """
     rows, columns = labels.shape
     x = np.arange(columns)
     lines = np.zeros(labels.shape, bool)
-    for label in range(1, count + 1):
-        ys, xs = np.nonzero(labels == label)
-        slope, offset = np.polyfit(xs, ys, 1)
+    for label, place in enumerate(ndimage.find_objects(labels), start=1):
+        if place[1].stop - place[1].start < length:
+            continue
+        ys, xs = np.nonzero(labels[place] == label)
+        slope, offset = np.polyfit(xs + place[1].start, ys + place[0].start, 1)
         y = np.round(slope * x + offset).astype(int)
         inside = (y >= 0) & (y < rows)
         lines[y[inside], x[inside]] = True

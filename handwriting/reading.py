@@ -29,16 +29,19 @@ UNSURE = 0.9
 WIDTH = 8.0  # inches
 PAGE_HEIGHT = (2.0, 8.0)  # inches, least and greatest
 PAGE_SIDE = 1500  # pixels of the page's longer side, at most
+MARGIN = 0.1  # inches around the page
 TITLE_WIDTH = 80  # characters in a line
 TITLE_FONT = 11  # points
+TITLE_LINE = 0.2  # inches from one line to the next
 ANSWER_FONT = 8  # points, of the answers on the page
 CROWDED = 20  # digits on a page, from which on answers are written smaller
 CROWDED_FONT = 6  # points
 BOX_LINE = 1.2  # points
 LABEL_MARGIN = 0.8  # points around an answer
-THUMBNAILS = 100  # images below the page, at most; the first ones are shown
-THUMBNAIL_HEIGHT = 1.1  # inches, with the title
-COLUMNS = (6, 10)  # of images, least and greatest: few images are not drawn larger
+IMAGES = 96  # below the page, at most; the first ones are shown
+IMAGE_FONT = 10  # points, of the answer above each
+COLUMNS = 8  # of images
+CELL = (36, 32)  # pixels, down and across, of an image of 28x28 with its answer
 STEM_BYTES = 200  # of a figure's name, at most; file systems accept 255 with the rest
 
 
@@ -226,51 +229,109 @@ def draw_reading(image: Image.Image, lines: Lines, title: str) -> Figure:
         title: what was read.
     """
     digits = [one for line in lines for one in line]
-    shown = digits[:THUMBNAILS]
-    fewest, most = COLUMNS
-    columns = min(len(shown), most)
-    rows = -(-len(shown) // columns)  # rounded up
+    title = textwrap.fill(title, TITLE_WIDTH)
+    title_height = TITLE_LINE * (title.count("\n") + 1)
     least, greatest = PAGE_HEIGHT
     page_height = min(greatest, max(least, WIDTH * image.height / image.width))
-    heights = page_height, THUMBNAIL_HEIGHT * rows
-    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=heights)
-    figure.suptitle(
-        textwrap.fill(title, TITLE_WIDTH), fontsize=TITLE_FONT, parse_math=False
+    rows = -(-len(digits[:IMAGES]) // COLUMNS)  # rounded up
+    images_top = MARGIN + title_height + page_height + MARGIN
+    height = images_top + rows * _inches_of_cell()[0] + MARGIN
+    figure = Figure(figsize=(WIDTH, height))
+    # All is drawn on one set of axes, in inches: each set takes a while to make.
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.text(
+        WIDTH / 2,
+        MARGIN,
+        title,
+        fontsize=TITLE_FONT,
+        horizontalalignment="center",
+        verticalalignment="top",
+        parse_math=False,
     )
-    _draw_page(top.subplots(), image, digits)
-    grid = bottom.subplots(rows, max(columns, fewest), squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, one in zip(grid[:, :columns].flat, shown, strict=False):
-        plots.draw_digit(axes, one.image, _label(one), wrong=not one.is_sure)
+    _draw_page(axes, image, digits, MARGIN + title_height, page_height)
+    _draw_images(axes, digits[:IMAGES], images_top)
+    axes.set(xlim=(0, WIDTH), ylim=(height, 0))
     return figure
 
 
-def _draw_page(axes: Axes, image: Image.Image, digits: list[Reading]) -> None:
-    """Draw a picture with a box and an answer for each digit."""
-    axes.set_axis_off()
+def _draw_page(
+    axes: Axes, image: Image.Image, digits: list[Reading], top: float, height: float
+) -> None:
+    """Draw a picture with a box and an answer for each digit.
+
+    Args:
+        axes: in inches, from the top.
+        image: the picture.
+        digits: in it.
+        top: of the picture in inches.
+        height: of the picture in inches, at most.
+    """
     scale = min(1, PAGE_SIDE / max(image.size))
     size = [max(1, round(side * scale)) for side in image.size]
     small = image.convert("RGB").resize(size, reducing_gap=2)
-    # In pixels of the picture, as the boxes are.
-    axes.imshow(small, extent=(0, image.width, image.height, 0))
+    inch = min((WIDTH - 2 * MARGIN) / image.width, height / image.height)  # a pixel's
+    left = (WIDTH - inch * image.width) / 2
+    right, bottom = left + inch * image.width, top + inch * image.height
+    axes.imshow(small, extent=(left, right, bottom, top), aspect="auto")
     for one in digits:
-        left, top, right, bottom = one.box
         colour = plots.BLUE if one.is_sure else plots.ORANGE
-        box = (left, top), right - left, bottom - top
+        x, y = left + inch * one.box[0], top + inch * one.box[1]
+        width, height = one.box[2] - one.box[0], one.box[3] - one.box[1]
         axes.add_patch(
-            Rectangle(*box, fill=False, edgecolor=colour, linewidth=BOX_LINE)
+            Rectangle(
+                (x, y),
+                inch * width,
+                inch * height,
+                fill=False,
+                edgecolor=colour,
+                linewidth=BOX_LINE,
+            )
         )
         axes.text(
-            left,
-            top,
+            x,
+            y,
             _label(one),
             color="white",
             fontsize=ANSWER_FONT if len(digits) < CROWDED else CROWDED_FONT,
             verticalalignment="bottom",
             bbox={"facecolor": colour, "edgecolor": "none", "pad": LABEL_MARGIN},
         )
+
+
+def _draw_images(axes: Axes, digits: list[Reading], top: float) -> None:
+    """Draw what the network saw, in rows from `top` in inches on."""
+    rows = -(-len(digits) // COLUMNS)
+    down, across = CELL
+    cells = np.zeros((rows, down, COLUMNS, across))
+    high, wide = _inches_of_cell()
+    for number, one in enumerate(digits):
+        row, column = divmod(number, COLUMNS)
+        side, margin = len(one.image), (across - len(one.image)) // 2
+        cells[row, -side:, column, margin : margin + side] = one.image
+        axes.text(
+            (column + 0.5) * wide,
+            top + row * high + high * (down - side) / down,
+            _label(one),
+            fontsize=IMAGE_FONT,
+            color="black" if one.is_sure else plots.ORANGE,
+            horizontalalignment="center",
+            verticalalignment="bottom",
+        )
+    axes.imshow(
+        cells.reshape(rows * down, COLUMNS * across),
+        cmap="gray_r",
+        vmin=0,
+        vmax=1,
+        extent=(0, WIDTH, top + rows * high, top),
+        aspect="auto",
+    )
+
+
+def _inches_of_cell() -> tuple[float, float]:
+    """Return height and width of an image with its answer."""
+    down, across = CELL
+    return WIDTH / COLUMNS * down / across, WIDTH / COLUMNS
 
 
 def _label(one: Reading) -> str:

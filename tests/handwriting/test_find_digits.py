@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from drawing import draw, network, read
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from handwriting import find_digits
 
@@ -47,6 +47,26 @@ def test_small_digits_on_a_wide_page_are_found() -> None:
 def test_two_strokes_of_a_digit_are_one_digit() -> None:
     # The 5's bar is drawn apart from its body.
     assert read(draw([[5, 5]], pen=6)) == ["55"]
+
+
+def test_a_5_may_have_its_bar_beside_its_top() -> None:
+    page = draw([[7, 1, 0]])
+    pencil = ImageDraw.Draw(page)
+    pencil.rectangle([(140, 0), (240, page.height)], fill=255)
+    pencil.line([(160, 46), (155, 80), (185, 95), (180, 130), (152, 128)], 0, 9)
+    pencil.line([(190, 47), (222, 42)], 0, 9)
+    (_, (box, _), _) = find_digits.find_digits(page)
+    assert box[0] < 160
+    assert box[2] > 220
+
+
+def test_boxes_and_circles_around_digits_are_not_read() -> None:
+    page = draw([[5, 7, 0, 4]])
+    pencil = ImageDraw.Draw(page)
+    pencil.rectangle([(40, 28), (122, 150)], outline=60, width=3)
+    pencil.rectangle([(140, 28), (222, 150)], outline=0, width=5)
+    pencil.ellipse([(332, 16), (432, 164)], outline=30, width=5)
+    assert read(page) == ["5704"]
 
 
 @pytest.mark.parametrize("size", [(4001, 5), (5, 4001)])

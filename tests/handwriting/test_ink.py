@@ -40,6 +40,32 @@ def test_uneven_light_rules_and_specks_are_not_read() -> None:
     assert read(image) == ["57", "40"]
 
 
+@pytest.mark.parametrize("angle", [0, 4])
+def test_lines_across_a_narrow_page_are_not_read(angle: int) -> None:
+    page = draw([[4], [7], [0]], pen=13)
+    wide = Image.new("L", (page.width + 90, page.height), 255)
+    wide.paste(page, (40, 0))
+    for y in range(127, page.height, 160):  # through the digits, from side to side
+        ImageDraw.Draw(wide).line([(0, y), (wide.width, y)], fill=120, width=3)
+    ink = ImageOps.invert(wide).rotate(angle, Image.BICUBIC, expand=True)
+    assert read(ImageOps.invert(ink)) == ["4", "7", "0"]
+
+
+@pytest.mark.parametrize("pitch", [31, 80])
+def test_a_page_of_nothing_but_squares_has_no_digit(pitch: int) -> None:
+    page = np.full((403, 611), 235, np.uint8)
+    page[pitch // 2 :: pitch] = page[:, pitch // 3 :: pitch] = 160
+    assert read(Image.fromarray(page)) == []
+
+
+def test_faint_ink_across_the_edge_of_a_shadow_is_read() -> None:
+    page = np.asarray(draw([[5, 0, 7]], ink=205, pen=7), float)
+    across = np.arange(page.shape[1])
+    page = page * (1 - 0.4 / (1 + np.exp((across - 190) / 9)))
+    page += np.random.default_rng(0).normal(0, 5, page.shape)
+    assert read(Image.fromarray(page.clip(0, 255).astype(np.uint8))) == ["507"]
+
+
 def test_a_dark_hand_at_the_edge_is_not_read() -> None:
     page = draw([[7, 5, 0]])
     pencil = ImageDraw.Draw(page)
@@ -51,6 +77,16 @@ def test_two_digits_that_touch_are_two() -> None:
     page = draw([[7, 0]])
     ImageDraw.Draw(page).line([(85, 120), (160, 91)], fill=0, width=9)
     assert len(find_digits.find_digits(page)) == 2
+
+
+def test_a_piece_of_a_digit_is_no_pair() -> None:
+    page = draw([[7, 1, 0]])
+    pencil = ImageDraw.Draw(page)
+    pencil.rectangle([(240, 0), (360, page.height)], fill=255)
+    # A 3 that is broken in two; its upper half is as wide as two digits.
+    pencil.line([(245, 76), (250, 54), (290, 44), (320, 60), (322, 76)], 0, 9, "curve")
+    pencil.line([(280, 90), (315, 105), (290, 136), (258, 134)], 0, 9, "curve")
+    assert len(find_digits.find_digits(page)) == 3
 
 
 @pytest.mark.parametrize("palest", [90, 150, 190])
