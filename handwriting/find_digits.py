@@ -57,7 +57,6 @@ MAX_HEIGHT = 15  # widths of the part
 STROKE_OF_LONGER_SIDE = 0.65  # greatest stroke width, share of the longer side
 STROKE_OF_SIDE = 0.9  # the same, share of height and of width
 BAR_ASPECT = 1.8  # height divided by width; a taller part may be one stroke, as a 1 is
-MAX_STROKES = 6  # longer sides: the length of all its strokes together
 FILLED_SHARE = 0.8
 FILLED_ALLOWANCE = 0.3
 
@@ -305,16 +304,16 @@ def _looks_like_a_digit(part: Part) -> bool:
 
 
 def _consists_of_strokes(part: Part) -> bool:
-    """Return whether a part is drawn with few strokes, rather than filled."""
+    """Return whether a part is drawn with strokes, rather than filled."""
     widest = part.max_stroke_width
-    bar = part.longer_side * part.stroke_width  # the area of one
     is_bar = part.height > BAR_ASPECT * part.width
     return (
         widest < STROKE_OF_LONGER_SIDE * part.longer_side
         and widest < STROKE_OF_SIDE * part.height
         and (widest < STROKE_OF_SIDE * part.width or is_bar)
-        and part.area < FILLED_SHARE * part.height * part.width + FILLED_ALLOWANCE * bar
-        and part.area < MAX_STROKES * bar
+        and part.area
+        < FILLED_SHARE * part.height * part.width
+        + FILLED_ALLOWANCE * part.longer_side * part.stroke_width
     )
 
 

@@ -506,10 +506,15 @@ def _share_on_rim(is_paper: np.ndarray, mask: np.ndarray, half_stroke: float) ->
 
 
 def _count_holes(mask: np.ndarray, min_area: float) -> int:
-    """Return how many holes of more than `min_area` pixels a part has."""
+    """Return how many holes of more than `min_area` pixels a part has.
+
+    Smaller ones count only if they are most of the part, as on finely squared paper.
+    """
     labels, _ = ndimage.label(np.pad(~mask, 1, constant_values=True))
-    areas = np.bincount(labels.ravel())
-    return int(np.sum(areas[2:] > min_area))  # label 0 is ink, 1 is outside
+    areas = np.bincount(labels.ravel())[2:]  # label 0 is ink, 1 is outside
+    large = areas > min_area
+    many = areas[~large].sum() > mask.sum()
+    return len(areas) if many else int(large.sum())
 
 
 def _lies_along_frame(labels: np.ndarray, label: int, box: Bounds) -> bool:
