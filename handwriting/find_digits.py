@@ -336,7 +336,6 @@ def _group_parts(parts: Sequence[Part], labels: np.ndarray) -> list[Group]:
         and part.contrast > contrast
         and part.paper_lightness > lightness
         and SMALLEST_PIECE * typical < part.longer_side < typical
-        and not part.at_frame
     ]
     return [
         group
