@@ -303,7 +303,8 @@ def _lines_across(ink: np.ndarray, longest_stroke: float) -> np.ndarray:
     if not count or (count < MIN_LINES and max(lengths) < LONG_LINE * columns):
         return np.zeros_like(ink)
     one_up_and_down = np.ones((3, 1))
-    near = ndimage.binary_dilation(_continued(labels, length), one_up_and_down)
+    near = _continued(labels, ndimage.binary_dilation(small, one_up_and_down), length)
+    near = ndimage.binary_dilation(near, one_up_and_down)
     zone = ndimage.binary_dilation(runs | (near & thin), one_up_and_down)
     lines = np.zeros_like(ink)
     lines[: rows * step, : columns * step] = zone.repeat(step, 0).repeat(step, 1)
@@ -342,13 +343,15 @@ def _straight_runs(ink: np.ndarray, thin: np.ndarray, length: int) -> np.ndarray
     return runs
 
 
-def _continued(labels: np.ndarray, length: int) -> np.ndarray:
+def _continued(labels: np.ndarray, near_ink: np.ndarray, length: int) -> np.ndarray:
     """Return the lines on which straight runs lie, from side to side: bool (h, w).
 
-    Digits break a printed line into runs, some of which are too short to be found.
+    Digits break a printed line into runs, some of which are too short to be found. A
+    line of which much is no ink is none: its run is a row of strokes.
 
     Args:
         labels: int32 array of shape (h, w), of the runs.
+        near_ink: bool array of shape (h, w), ink and the pixels above and below.
         length: pixels; shorter runs do not show how their line slopes.
     """
     rows, columns = labels.shape
@@ -361,13 +364,16 @@ def _continued(labels: np.ndarray, length: int) -> np.ndarray:
         slope, offset = np.polyfit(xs + place[1].start, ys + place[0].start, 1)
         y = np.round(slope * x + offset).astype(int)
         inside = (y >= 0) & (y < rows)
-        lines[y[inside], x[inside]] = True
+        line = y[inside], x[inside]
+        if near_ink[line].mean() > PLAIN_INK:
+            lines[line] = True
     return lines
 
 
 def _ink_nearby(ink: np.ndarray, length: int) -> np.ndarray:
     """Return the share of ink in the `length` pixels around each pixel of a row."""
-    return ndimage.uniform_filter1d(ink.astype(np.float32), length, axis=1)
+    share = ink.astype(np.float32)
+    return ndimage.uniform_filter1d(share, length, axis=1, mode="constant")
 
 
 def _without_strokes(lines: np.ndarray, ink: np.ndarray) -> np.ndarray:
