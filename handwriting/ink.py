@@ -30,6 +30,10 @@ NEARBY = 0.1  # of a part's longer side: as far as a stroke's edge is from its m
 PALEST_STROKE = 0.4  # of the part's strongest contrast; what is paler is no stroke
 DARKEST_PAPER = 0.1  # lightness; on darker paper contrast is amplified no further
 NOISE_BLUR = 0.7  # pixels, standard deviation of the Gaussian that removes noise
+# Where noise alone reaches this contrast, faint strokes are looked for in a copy that is
+# blurred again. Of 462 digits in pencil 454 are found so, and 443 without.
+NOISY = 0.06
+SECOND_BLUR = 1.0  # pixels, standard deviation
 EIGHT_NEIGHBOURS = np.ones((3, 3))  # pixels that touch at a corner are connected
 
 # Choice of the channel of a coloured picture, made on smaller copies.
@@ -235,6 +239,10 @@ def find_ink(grey: np.ndarray, window: int, dark: bool, longest_stroke: float) -
         contrast /= np.sqrt(np.maximum(paper, DARKEST_PAPER))
     smooth = ndimage.gaussian_filter(contrast, NOISE_BLUR)
     threshold = _ink_threshold(smooth)
+    if threshold > NOISY:
+        contrast = smooth
+        smooth = ndimage.gaussian_filter(smooth, SECOND_BLUR)
+        threshold = _ink_threshold(smooth)
     lines = _printed_lines(smooth > threshold, longest_stroke)
     smooth[lines] = contrast[lines] = 0
     labels, _ = ndimage.label(smooth > threshold, EIGHT_NEIGHBOURS)
