@@ -84,6 +84,7 @@ def test_the_file_map_names_every_python_file_of_root_and_rooms() -> None:
     ("result", "page"),
     [
         ("sheets.md", "docs/handwriting.md"),
+        ("not_a_digit.md", "docs/handwriting.md"),
         ("published.md", "docs/networks.md"),
         ("calibration.md", "docs/networks.md"),
         ("embedded.md", "docs/data.md"),
