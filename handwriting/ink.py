@@ -7,8 +7,8 @@ Where the steps come from:
 - The threshold is 5 times the noise. It then rises to nearly half of the strongest
   contrast nearby on the same connected part, so that a pen may press unevenly.
 - Printed lines are straight runs over a third of the picture that slope by at most
-  6 degrees and are longer than any stroke of a digit. Ink taller than a line's
-  thickness belongs to a stroke and is kept.
+  6 degrees and are longer than any stroke of a digit. They are followed from side to
+  side. Ink taller than a line's thickness belongs to a stroke and is kept.
 - Stroke width is measured on the ridge of the distance transform, the medial axis of
   H. Blum, "A Transformation for Extracting New Descriptors of Shape", 1967. Using it to
   tell writing from other shapes follows B. Epshtein et al., "Detecting Text in Natural
