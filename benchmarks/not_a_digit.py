@@ -12,7 +12,6 @@ the nearest digit, among logits and among the last hidden layer's units, of K. L
 al., "A Simple Unified Framework for Detecting Out-of-Distribution Samples", 2018.
 """
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,12 +19,11 @@ import numpy as np
 import sheets
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
-from runner import RESULTS, ROOT
+from runner import RESULTS
 from scipy.special import logsumexp
 
 import input_data
 import model
-import predict
 from common import cli
 from common.session import available_cores, session_config, tf
 from handwriting import find_digits, reading
@@ -128,12 +126,8 @@ def table(measures: dict[str, dict[str, np.ndarray]]) -> list[str]:
 
 def main() -> None:
     """Measure, and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
-    parser.add_argument("--save_dir", type=Path, default=ROOT / "save_model")
-    args = parser.parse_args()
-    network = predict.restore(args.save_dir)
-    _, mnist = input_data.load("mnist", args.data_dir, 5000)
+    network, data_dir = sheets.network_and_data_dir(__doc__)
+    _, mnist = input_data.load("mnist", data_dir, 5000)
     train = mnist.train
     images = {
         "train": train.images[:FITTED],

@@ -82,6 +82,8 @@ TEST = (
     "--recipe best --batch_size 100",
 )
 EMBEDDED = (
+    "--dataset mnist_5k --steps 500",
+    "--dataset mnist_5k --steps 900",
     "--dataset mnist_5k --steps 1400",
     "--dataset mnist_5k --steps 1400 --batch_size 50",
     "--dataset mnist_5k",

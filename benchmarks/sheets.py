@@ -304,9 +304,16 @@ def read_sheets(
     return count
 
 
-def main() -> None:
-    """Read the sheets and a photo; print the table and write it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def network_and_data_dir(doc: str) -> tuple[predict.Classifier, Path]:
+    """Return what the command line of a benchmark names, a trained network and MNIST.
+
+    Args:
+        doc: what the benchmark does.
+
+    Raises:
+        cli.UserError: the run is not finished.
+    """
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
     parser.add_argument("--save_dir", type=Path, default=ROOT / "save_model")
     args = parser.parse_args()
@@ -315,7 +322,13 @@ def main() -> None:
         raise cli.UserError(
             f"{args.save_dir} holds an unfinished run; finish it with train.py --resume"
         )
-    _, test = input_data.load_test("mnist", args.data_dir)
+    return network, args.data_dir
+
+
+def main() -> None:
+    """Read the sheets and a photo; print the table and write it."""
+    network, data_dir = network_and_data_dir(__doc__)
+    _, test = input_data.load_test("mnist", data_dir)
     digits, labels = test.images.reshape(-1, 28, 28), test.labels
     table = [
         "| sheets | whole sheets right | digits right | digits found |",

@@ -66,7 +66,6 @@ PAPER_SHARE = 0.33  # of the lightest paper's lightness, at least
 CONTRAST_SHARE = 0.35  # of the median contrast, at least
 WIDE_ASPECT = 1.6  # width divided by height from which a part hardly counts for medians
 WIDE_WEIGHT = 1e-6  # weight of such a part; it counts only where nothing else does
-
 SMALLEST_PIECE = 0.08  # typical heights; dust and remains of printed lines are smaller
 
 # A group compared with the typical digit.

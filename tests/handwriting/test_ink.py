@@ -82,11 +82,12 @@ def test_two_digits_that_touch_are_two() -> None:
 def test_a_piece_of_a_digit_is_no_pair() -> None:
     page = draw([[7, 1, 0]])
     pencil = ImageDraw.Draw(page)
-    pencil.rectangle([(240, 0), (360, page.height)], fill=255)
+    pencil.rectangle([(225, 0), (360, page.height)], fill=255)
     # A 3 that is broken in two; its upper half is as wide as two digits.
-    pencil.line([(245, 76), (250, 54), (290, 44), (320, 60), (322, 76)], 0, 9, "curve")
-    pencil.line([(280, 90), (315, 105), (290, 136), (258, 134)], 0, 9, "curve")
-    assert len(find_digits.find_digits(page)) == 3
+    pencil.line([(245, 84), (249, 54), (285, 44), (318, 60), (322, 80)], 0, 9, "curve")
+    pencil.line([(275, 92), (322, 108), (310, 138), (275, 136)], 0, 9, "curve")
+    *_, (box, _) = find_digits.find_digits(page)
+    assert box == pytest.approx((241, 40, 327, 143), abs=3)
 
 
 @pytest.mark.parametrize("palest", [90, 150, 190])
@@ -112,3 +113,40 @@ def test_the_width_of_a_bar_is_measured_to_half_a_pixel(width: int) -> None:
     bar[5:56, 9 : 9 + width] = True
     half = ink.half_stroke_width(ndimage.distance_transform_edt(bar))
     assert ink.stroke_width(half) == pytest.approx(width, abs=0.5)
+
+
+def printed(*lines: tuple[slice, slice]) -> np.ndarray:
+    """Return a picture's ink, bool (240, 500), that is at these rows and columns."""
+    picture = np.zeros((240, 500), bool)
+    for line in lines:
+        picture[line] = True
+    return picture
+
+
+def test_a_printed_line_goes_on_behind_a_digit() -> None:
+    digit = np.s_[90:150, 60:160]
+    page = printed(*(np.s_[row : row + 3, :] for row in (30, 120, 210)), digit)
+    rest = page & ~ink._printed_lines(page, 90)
+    assert rest[digit].all()
+    assert not rest[:, :50].any()
+    assert not rest[:, 170:].any()
+
+
+def test_a_row_of_strokes_is_not_followed_beyond_them() -> None:
+    rows = (40, 120, 200)
+    dash = [np.s_[row : row + 3, 400:420] for row in rows]
+    page = printed(*(np.s_[row : row + 3, :200] for row in rows), *dash)
+    rest = page & ~ink._printed_lines(page, 90)
+    assert all(rest[one].all() for one in dash)
+
+
+def test_stems_that_touch_the_frame_are_no_printed_lines() -> None:
+    stems = printed(*(np.s_[:66, x : x + 4] for x in range(30, 500, 90)))
+    assert not ink._printed_lines(stems, 90).any()
+
+
+def test_nothing_is_left_where_printed_lines_cross() -> None:
+    across = [np.s_[row : row + 3, :] for row in (30, 90, 150, 210)]
+    down = [np.s_[:, x : x + 3] for x in range(20, 500, 60)]
+    page = printed(*across, *down)
+    assert not (page & ~ink._printed_lines(page, 90)).any()
