@@ -83,6 +83,7 @@ def test_the_file_map_names_every_python_file_of_root_and_rooms() -> None:
 @pytest.mark.parametrize(
     ("result", "page"),
     [
+        ("crops.md", "docs/handwriting.md"),
         ("sheets.md", "docs/handwriting.md"),
         ("not_a_digit.md", "docs/handwriting.md"),
         ("published.md", "docs/networks.md"),

@@ -60,6 +60,13 @@ def test_a_5_may_have_its_bar_beside_its_top() -> None:
     assert box[2] > 220
 
 
+def test_dust_near_a_digit_is_no_part_of_it() -> None:
+    page = draw([[4, 0, 7]])
+    ImageDraw.Draw(page).rectangle([(170, 140), (175, 145)], fill=0)
+    (_, (box, _), _) = find_digits.find_digits(page)
+    assert box[3] == pytest.approx(140, abs=2)
+
+
 def test_boxes_and_circles_around_digits_are_not_read() -> None:
     page = draw([[5, 7, 0, 4]])
     pencil = ImageDraw.Draw(page)

@@ -66,6 +66,13 @@ def test_faint_ink_across_the_edge_of_a_shadow_is_read() -> None:
     assert read(Image.fromarray(page.clip(0, 255).astype(np.uint8))) == ["507"]
 
 
+@pytest.mark.parametrize("pen", [4, 7])
+def test_faint_ink_is_read_under_strong_noise(pen: int) -> None:
+    page = np.asarray(draw([[5, 0, 7, 4]], ink=205, pen=pen), float)
+    page += np.random.default_rng(0).normal(0, 26, page.shape)
+    assert read(Image.fromarray(page.clip(0, 255).astype(np.uint8))) == ["5074"]
+
+
 def test_a_dark_hand_at_the_edge_is_not_read() -> None:
     page = draw([[7, 5, 0]])
     pencil = ImageDraw.Draw(page)
