@@ -74,7 +74,7 @@ def _without_keras() -> Iterator[None]:
 
 
 # Unasked, TensorFlow takes oneDNN's kernels where the CPU has AVX-512 alone. With AVX2
-# the convolutional network trains 1.3 (batches of 10) to 1.7 times (of 100) as fast
+# the convolutional network trains 1.3 (batches of 10) to 1.6 times (of 100) as fast
 # in them, too (AMD Zen 3).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # A user who sets another level wants to see the messages.
