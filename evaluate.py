@@ -7,7 +7,7 @@ mistakes, and writes them to save_model/ as report.json and, drawn, report.png.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +160,12 @@ def write_json(report: Report, path: Path) -> str | None:
     return None
 
 
-def main() -> None:
-    """Measure, print, draw."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, draw.
+
+    Args:
+        arguments: flags and their values; None for those of the command line.
+    """
     parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--save_dir", type=from_here, default=SAVE_DIR)
     parser.add_argument(
@@ -169,18 +173,18 @@ def main() -> None:
         type=from_here,
         help="a data set of the form of MNIST; default: as at training",
     )
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     network = predict.restore(args.save_dir)
     run = network.run
     source, test = predict.load_test_images(run, args.data_dir)
-    name, trained_on = run.settings.network, run.data.name
-    what = (
-        f"{name} trained on {trained_on}, {network.step} steps; tested on {source.name}"
-    )
+    trained_on = run.data.name if run else None
+    origin = f"trained on {trained_on}" if run else "of another script"
+    steps = "" if network.step is None else f", {network.step} steps"
+    what = f"{network.name} {origin}{steps}; tested on {source.name}"
     print(what + (f" in {args.data_dir}" if args.data_dir else ""))
     probabilities = network.probabilities(test.images)
     report = {
-        "network": name,
+        "network": network.name,
         "steps": network.step,
         "trained_on": trained_on,
         "tested_on": source._asdict(),
@@ -189,8 +193,8 @@ def main() -> None:
     print_report(report)
     title = f"{what}\n{accuracy_line(report)}"
     drawn_from = report, test.images, test.labels, probabilities, title
-    png = plots.save(lambda: plots.report(*drawn_from), args.save_dir / "report.png")
-    path = args.save_dir / "report.json"
+    png = plots.save(lambda: plots.report(*drawn_from), network.folder / "report.png")
+    path = network.folder / "report.json"
     table = write_json(report, path)
     if png and table:
         table = path.name  # in the same folder

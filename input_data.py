@@ -16,7 +16,7 @@ import hashlib
 import importlib.resources
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -591,8 +591,12 @@ def print_image(pixels: np.ndarray) -> None:
         print("".join(f"{value:4d}" for value in row))
 
 
-def main() -> None:
-    """Print the splits and draw sixteen digits, or print and show one."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the splits and draw sixteen digits, or print and show one.
+
+    Args:
+        arguments: flags and their values; None for those of the command line.
+    """
     # Only here: a script for TensorFlow 1 has none of these beside input_data.py.
     from common import cli, plots
     from common.paths import ROOT, SAVE_DIR, from_here
@@ -602,7 +606,7 @@ def main() -> None:
     parser.add_argument("--dataset", choices=DATASETS, default="auto")
     parser.add_argument("--validation_size", type=int, default=5000)
     parser.add_argument("--index", type=int, help="print this training image, from 0")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     size = args.validation_size if args.index is None else 0
     source, splits = load(args.dataset, args.data_dir, size)
     train = splits.train

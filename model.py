@@ -387,11 +387,15 @@ def layer_table(outputs: list[tf.Tensor], variables: list[tf.Variable]) -> str:
     return "\n".join([*lines, f"{'total':<46}{total:>12,}"])
 
 
-def main() -> None:
-    """Print the layer table, with dropout as in training."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the layer table, with dropout as in training.
+
+    Args:
+        arguments: flags and their values; None for those of the command line.
+    """
     parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--network", choices=NETWORKS, default="cnn")
-    network = parser.parse_args().network
+    network = parser.parse_args(arguments).network
     with tf.Graph().as_default():
         images = as_images(tf.placeholder(tf.float32, [None, PIXELS]))
         key = random_key(0, tf.constant(0), stream=1)

@@ -14,6 +14,7 @@ From another script: ``predict.restore(save_dir).probabilities(images)``.
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,11 @@ import numpy as np
 import input_data
 import model
 from common import cli
-from common.paths import SAVE_DIR, from_here
+from common.paths import DATA_DIR, SAVE_DIR, from_here, shown
 from common.session import available_cores, cpu_has_bfloat16, session_config, tf
-from saving import checkpoints
-from saving.run import Run, existing_data_dir, step_of
+from saving import networks
+from saving.networks import SavedNetwork
+from saving.run import Run, existing_data_dir
 
 BATCH = 500  # images; larger batches are no faster
 GRID = 100  # images that a grid shows at most
@@ -42,31 +44,30 @@ class Classifier:
     that fork from it can use none (`cli.UserError`); start them by "spawn" instead.
 
     Attributes:
-        run: the training run that it came from.
-        step: the training step after which it was saved.
+        name: of the network, as in model.ARCHITECTURES.
+        folder: that it was saved in.
+        step: the training step after which it was saved; None if that is not known.
+        run: the training run that it came from; None if another script trained it.
     """
 
     _process: int | None = None  # the first in which a network was restored
 
-    def __init__(self, run: Run) -> None:
-        """Rebuild the network and restore it from the best checkpoint of `run`."""
+    def __init__(self, saved: SavedNetwork) -> None:
+        """Rebuild a network and restore it from its checkpoint."""
         Classifier._process = Classifier._process or os.getpid()
         self._refuse_fork()
-        self.run = run
-        settings = run.settings
+        self.name, self.step, self.run = saved.name, saved.step, saved.run
+        self.folder = saved.checkpoint.parent
         with tf.Graph().as_default() as graph:
             self._pixels = tf.placeholder(tf.float32, [None, model.PIXELS], "images")
             images = model.as_images(self._pixels)
             with tf.variable_scope("", custom_getter=model.zeros_to_restore):
-                logits = model.inference(images, settings.network, run.architecture)
-            self._probabilities = model.probabilities(logits, run.temperature or 1.0)
-            bfloat16 = run.bfloat16 and cpu_has_bfloat16()
+                logits = model.inference(images, saved.name, saved.architecture)
+            self._probabilities = model.probabilities(logits, saved.temperature)
+            bfloat16 = saved.bfloat16 and cpu_has_bfloat16()
             options = session_config(available_cores(), bfloat16)
             self._session = tf.Session(graph=graph, config=options)
-            checkpoint = run.best or run.newest_checkpoint
-            self.step = step_of(checkpoint)
-            variables = tf.trainable_variables()
-            checkpoints.restore(self._session, run, checkpoint, variables)
+            networks.restore(self._session, saved, tf.trainable_variables())
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return the probability of each digit.
@@ -122,7 +123,8 @@ def as_rows(images: np.ndarray) -> np.ndarray:
 def restore(save_dir: str | os.PathLike = SAVE_DIR) -> Classifier:
     """Return the network in `save_dir` that is best on validation until now.
 
-    It is rebuilt from config.json, not from today's constants.
+    It is rebuilt from config.json, not from today's constants. A checkpoint of another
+    script is read as well: give its folder or its own path.
 
     Raises:
         cli.UserError: there is no network, it is damaged, or its shapes differ from
@@ -131,15 +133,20 @@ def restore(save_dir: str | os.PathLike = SAVE_DIR) -> Classifier:
     """
     save_dir = from_here(save_dir)
     while True:
-        run = checkpoints.read_config(save_dir)
+        saved = networks.find(save_dir)
         try:
-            network = Classifier(run)
+            network = Classifier(saved)
             break
         except cli.UserError:
             # Unless train.py has just replaced that checkpoint by a better one.
-            if checkpoints.read_config(save_dir) == run:
+            if networks.find(save_dir) == saved:
                 raise
-    if run.temperature is None:  # an older version's, or a run that is not finished
+    if saved.run is None:
+        cli.warn(
+            f"{shown(saved.checkpoint)} is another script's and fits {saved.name}; its "
+            "probabilities are not calibrated"
+        )
+    elif saved.run.temperature is None:  # an older version's, or it is not finished
         cli.warn(
             "the probabilities are not calibrated yet; that is done by: python "
             f"train.py --resume{cli.save_dir_flag(save_dir)}"
@@ -171,12 +178,12 @@ def count(text: str) -> int:
 
 
 def load_test_images(
-    run: Run, data_dir: Path | None
+    run: Run | None, data_dir: Path | None
 ) -> tuple[input_data.Source, input_data.DataSet]:
     """Return the test images of the data set that the network was trained on.
 
     Args:
-        run: the training run.
+        run: the training run; None, of another script, means MNIST.
         data_dir: another folder, with any data set of MNIST's form; None for the same.
     """
     if data_dir:
@@ -185,8 +192,10 @@ def load_test_images(
                 f"{data_dir} does not exist: --data_dir names a folder with the files "
                 "of MNIST, or of a data set of the same form"
             )
-        dataset = "pictures" if run.data.name == "pictures" else "mnist"
+        dataset = "pictures" if run and run.data.name == "pictures" else "mnist"
         return input_data.load_test(dataset, data_dir)
+    if run is None:
+        return input_data.load_test("mnist", DATA_DIR)
     return input_data.load_test(run.data.name, existing_data_dir(run))
 
 
@@ -200,7 +209,7 @@ def print_predictions(
         print("  ".join(f"{digit}: {p:.4f}" for digit, p in enumerate(row)))
 
 
-def _marked_names(arguments: list[str]) -> list[str]:
+def _marked_names(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with ./ before files whose names look like a flag."""
     return [
         f"./{text}"
@@ -210,8 +219,8 @@ def _marked_names(arguments: list[str]) -> list[str]:
     ]
 
 
-def read_arguments() -> argparse.Namespace:
-    """Return the command line's arguments."""
+def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return what the arguments, or those of the command line, say."""
     parser = cli.ArgumentParser(description=__doc__)
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
@@ -238,20 +247,25 @@ def read_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--save_dir", type=from_here, default=SAVE_DIR)
     parser.add_argument("--data_dir", type=from_here, help="default: as at training")
-    args = parser.parse_args(_marked_names(sys.argv[1:]))
+    given = cli.command_line() if arguments is None else arguments
+    args = parser.parse_args(_marked_names(given))
     if args.json and not args.image:
         parser.error("--json goes with --image")
     return args
 
 
-def main() -> None:
-    """Classify test images, or read pictures."""
-    args = read_arguments()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Classify test images, or read pictures.
+
+    Args:
+        arguments: flags and their values; None for those of the command line.
+    """
+    args = read_arguments(arguments)
     network = restore(args.save_dir)
     if args.image:
         from handwriting import reading  # and scipy, which test images do not need
 
-        if not reading.read_files(args.image, network, args.save_dir, args.json):
+        if not reading.read_files(args.image, network, network.folder, args.json):
             sys.exit(1)
         return
     _, test = load_test_images(network.run, args.data_dir)
@@ -281,7 +295,7 @@ def main() -> None:
         lambda figure: plots.predictions(
             figure, images[:GRID], labels[:GRID], probabilities[:GRID]
         ),
-        args.save_dir / "prediction.png",
+        network.folder / "prediction.png",
     )
     if written:
         print(f"wrote {written}")

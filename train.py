@@ -17,7 +17,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -392,9 +392,13 @@ def begin_or_resume(command: CommandLine) -> tuple[Run, input_data.Datasets]:
     return run, data
 
 
-def main() -> None:
-    """Train; print the test accuracy and what to run next."""
-    command = read_command_line(globals(), RECIPES, __doc__)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train; print the test accuracy and what to run next.
+
+    Args:
+        arguments: flags and their values; None for those of the command line.
+    """
+    command = read_command_line(globals(), RECIPES, __doc__, arguments)
     save_dir = command.settings.save_dir
     with checkpoints.lock(save_dir):
         run, data = begin_or_resume(command)

@@ -15,12 +15,13 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from common.paths import SAVE_DIR
 
+NOTEBOOK = "notebook"
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -33,7 +34,12 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def __init__(self, description: str | None) -> None:
         """Take the first line of a docstring, which `python -OO` has deleted."""
-        super().__init__(description=(description or "").partition("\n")[0])
+        first = (description or "").partition("\n")[0]
+        super().__init__(prog=program(), description=first)
+
+    def parse_args(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+        """Return what the arguments say; None stands for the command line's."""
+        return super().parse_args(command_line() if arguments is None else arguments)
 
     def error(self, message: str) -> NoReturn:
         """Print `message` on stderr and exit with status 2."""
@@ -68,9 +74,20 @@ def noted_signals() -> Iterator[list[int]]:
         restore()
 
 
+def program() -> str:
+    """Return the name of the script that runs, or NOTEBOOK in a kernel of its own."""
+    name = os.path.basename(sys.argv[0])
+    return NOTEBOOK if name.endswith("kernel_launcher.py") else name  # Colab's, too
+
+
+def command_line() -> list[str]:
+    """Return the arguments of the command line; a notebook's are not for us."""
+    return [] if program() == NOTEBOOK else sys.argv[1:]
+
+
 def warn(text: str) -> None:
     """Print a line on stderr that begins with the name of the script that runs."""
-    _tell(f"{os.path.basename(sys.argv[0])}: {one_line(text)}")
+    _tell(f"{program()}: {one_line(text)}")
 
 
 def _tell(text: str) -> None:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+DATA_DIR = ROOT / "data"  # where MNIST is looked for unless told otherwise
 SAVE_DIR = ROOT / "save_model"  # what train.py writes to unless told otherwise
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -176,6 +176,7 @@ def read_command_line(
     constants: Mapping[str, object],
     recipes: Mapping[str, Mapping[str, object]],
     description: str,
+    arguments: Sequence[str] | None = None,
 ) -> CommandLine:
     """Return the script's constants, overridden by recipe and flags.
 
@@ -183,12 +184,13 @@ def read_command_line(
         constants: the script's UPPER_CASE constants by name, the only defaults.
         recipes: for --recipe, by name: constants with other values.
         description: what --help begins with; of a docstring, its first line.
+        arguments: flags and their values; None for those of the command line.
 
     Raises:
         UserError: a constant holds a value that it does not accept.
     """
     parser = _parser(constants, recipes, description)
-    flags = vars(parser.parse_args())
+    flags = vars(parser.parse_args(arguments))
     switches = {name: flags.pop(name) for name in SWITCHES}
     recipe = {key.lower(): value for key, value in recipes[flags.pop("recipe")].items()}
     for unit in UNITS:

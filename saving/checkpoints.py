@@ -441,12 +441,43 @@ def restore(
             f"{cli.save_dir_flag(run.settings.save_dir)} continues from the newest "
             "intact checkpoint"
         ) from None
-    path = run.settings.save_dir / name
+    read(
+        session,
+        run.settings.save_dir / name,
+        list(run.checkpoints[name]),
+        variables,
+    )
+
+
+def read(
+    session: tf.Session,
+    path: Path,
+    names: Sequence[str],
+    variables: Sequence[tf.Variable],
+) -> None:
+    """Restore the variables from a checkpoint after comparing shapes.
+
+    Args:
+        session: gets the values.
+        path: of the checkpoint, without .index.
+        names: of its files.
+        variables: that are restored; it may have more.
+
+    Raises:
+        UserError: it cannot be read, or is of another network than `variables`.
+    """
+    with reading(path, names) as prefix:
+        saved = dict(tf.train.list_variables(prefix))
+        _compare_shapes(path, saved, variables)
+        tf.train.Saver(variables).restore(session, prefix)
+
+
+@contextlib.contextmanager
+def reading(path: Path, names: Sequence[str]) -> Iterator[str]:
+    """Give the prefix of a checkpoint; what TensorFlow cannot read is a UserError."""
     try:
-        with _readable_prefix(path, list(run.checkpoints[name])) as prefix:
-            saved = dict(tf.train.list_variables(prefix))
-            _compare_shapes(path, saved, variables)
-            tf.train.Saver(variables).restore(session, prefix)
+        with _readable_prefix(path, names) as prefix:
+            yield prefix
     except (tf.errors.OpError, ValueError, IndexError) as error:
         raise UserError(f"cannot read {path} ({_reason(error)})") from None
 

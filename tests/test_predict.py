@@ -22,7 +22,7 @@ import predict
 from common import cli, plots
 from common.paths import SAVE_DIR
 from common.session import tf
-from saving import checkpoints
+from saving import checkpoints, networks
 
 
 @pytest.fixture(scope="module")
@@ -187,11 +187,11 @@ def test_the_folder_may_be_text_or_left_out(
     assert predict.restore(trained[0].name).step == 1
     seen = []
 
-    def read_config(save_dir: Path) -> SimpleNamespace:
-        seen.append(save_dir)
-        return SimpleNamespace(temperature=1.0)
+    def find(folder: Path) -> SimpleNamespace:
+        seen.append(folder)
+        return SimpleNamespace(run=SimpleNamespace(temperature=1.0))
 
-    monkeypatch.setattr(checkpoints, "read_config", read_config)
+    monkeypatch.setattr(networks, "find", find)
     monkeypatch.setattr(predict, "Classifier", lambda _: None)
     predict.restore()
     assert seen == [SAVE_DIR]
