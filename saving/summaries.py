@@ -152,22 +152,24 @@ def _records(events: list[tf.Event]) -> bytes:
 
 
 def _cut(path: Path, run: Run) -> bool:
-    """Cut off what the run will add again; return whether anything is left.
+    """Cut off what the run will add again; return whether the graph is left.
 
     That is what follows its step, and an incomplete record. Where its last step is done
     it is the misread images as well: what is left to do is the test.
     """
     if not path.exists():
         return False
-    size = 0
+    size, has_graph = 0, False
     try:
         for record in tf.io.tf_record_iterator(str(path)):
             event = tf.Event.FromString(record)
             is_test = any(value.HasField("image") for value in event.summary.value)
             if event.step > run.step or (is_test and run.step == run.total_steps):
                 break
+            has_graph = has_graph or bool(event.graph_def)
             size += FRAME + len(record)
     except tf.errors.DataLossError:  # the end of what is intact
         pass
-    os.truncate(path, size)
-    return size > 0
+    if has_graph:
+        os.truncate(path, size)
+    return has_graph

@@ -654,8 +654,8 @@ def test_a_finished_run_of_an_older_format_is_calibrated_when_resumed(
     assert (raw.argmax(axis=1) == calibrated.argmax(axis=1)).all()
     run_train("--resume")
     assert capsys.readouterr().out.splitlines()[-2:] == result
-    calibrated = replace(before, logs="cnn-2")  # the older format named none
-    assert checkpoints.read_config(save_dir) == calibrated
+    # The older format named no logs.
+    assert checkpoints.read_config(save_dir) == replace(before, logs="cnn-2")
     run_train("--resume")
     assert capsys.readouterr().out.splitlines() == [
         "already finished at step 12",
