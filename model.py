@@ -333,8 +333,10 @@ def learning_rate(
 
 def training(
     loss: tf.Tensor, optimizer: str, rate: tf.Tensor, global_step: tf.Tensor
-) -> tf.Operation:
+) -> tuple[tf.Operation, tf.Tensor]:
     """Return the operation that takes one step of the optimizer, and counts it.
+
+    And the norm of the gradient that it follows, over all variables, a float32 scalar.
 
     Args:
         loss: float32 scalar to minimise.
@@ -342,7 +344,10 @@ def training(
         rate: float32 scalar, the learning rate.
         global_step: int64 variable.
     """
-    return OPTIMIZERS[optimizer](rate).minimize(loss, global_step)
+    stepper = OPTIMIZERS[optimizer](rate)
+    gradients = stepper.compute_gradients(loss)
+    train_op = stepper.apply_gradients(gradients, global_step)
+    return train_op, tf.linalg.global_norm([gradient for gradient, _ in gradients])
 
 
 def evaluation(

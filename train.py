@@ -31,7 +31,7 @@ from common import cli, files, plots
 from common.calibration import fit_temperature
 from common.session import session_config, tf
 from common.settings import CommandLine, Settings, read_command_line
-from saving import checkpoints, resume
+from saving import checkpoints, resume, summaries
 from saving.run import (
     Evaluation,
     Run,
@@ -44,7 +44,7 @@ from saving.run import (
 # ---------------------------------------------------------------------- constants
 DATASET = "auto"  # mnist, mnist_5k (5,000 of it), or auto: mnist where available
 DATA_DIR = "data"  # folder of the MNIST files, downloaded if missing
-SAVE_DIR = "save_model"  # folder for checkpoints, history and curves
+SAVE_DIR = "save_model"  # folder for checkpoints, history, curves and logs
 VALIDATION_SIZE = 5000  # first training images, kept for validation
 NETWORK = "cnn"  # cnn, mlp_512, mlp_1024_512_256, mlp_128 or sigmoid_30
 OPTIMIZER = "adam"  # adam, rmsprop or sgd
@@ -88,6 +88,7 @@ RECIPES = {
 
 EVAL_BATCH = 500  # images; larger batches are no faster and take more memory
 CALIBRATION = 5000  # images at most
+LOG_STEPS = 10  # from one point of TensorBoard's curves of the batches to the next
 
 
 # -------------------------------------------------------------------------- graph
@@ -103,6 +104,7 @@ class Graph(NamedTuple):
     train_op: tf.Operation
     loss: tf.Tensor  # what is minimised, mean over the batch
     learning_rate: tf.Tensor
+    gradient_norm: tf.Tensor
     evaluation: tuple[tf.Tensor, tf.Tensor]  # sum of losses, number of right answers
     logits: tf.Tensor  # float32 of shape [batch_size, 10]
     all_finite: tf.Tensor  # whether every variable is
@@ -132,7 +134,9 @@ def build_graph(run: Run) -> Graph:
         settings.schedule,
         settings.warmup,
     )
-    train_op = model.training(loss, settings.optimizer, rate, global_step)
+    train_op, gradient_norm = model.training(
+        loss, settings.optimizer, rate, global_step
+    )
     weights = [v for v in tf.global_variables() if v.dtype.is_floating]
     return Graph(
         pixels,
@@ -142,6 +146,7 @@ def build_graph(run: Run) -> Graph:
         train_op,
         loss,
         rate,
+        gradient_norm,
         model.evaluation(logits, labels, settings.loss),
         logits,
         tf.reduce_all([tf.reduce_all(tf.math.is_finite(v)) for v in weights]),
@@ -158,13 +163,20 @@ def run_steps(
     settings: Settings,
     data: input_data.DataSet,
     steps: range,
-) -> Iterator[int]:
+) -> Iterator[tuple[int, dict[str, float]]]:
     """Run the training steps with these numbers, from 1; yield each when it is done.
+
+    Every LOG_STEPS, what TensorBoard shows of the batch comes with the number, by name.
 
     Raises:
         cli.UserError: the loss is no longer a finite number.
     """
     feed = {graph.keep_prob: settings.keep_prob, graph.augment: settings.augment}
+    logged = {
+        "batch/loss": graph.loss,
+        "batch/learning_rate": graph.learning_rate,
+        "batch/gradient_norm": graph.gradient_norm,
+    }
     with tqdm(
         total=steps.stop - 1,
         initial=steps.start - 1,
@@ -176,12 +188,13 @@ def run_steps(
             feed[graph.images], feed[graph.labels] = input_data.batch(
                 data, settings.seed, step - 1, settings.batch_size
             )
-            _, loss = session.run((graph.train_op, graph.loss), feed)
+            fetches = logged if step % LOG_STEPS == 0 else {}
+            _, loss, scalars = session.run((graph.train_op, graph.loss, fetches), feed)
             if not math.isfinite(loss):
                 raise not_finite(f"the loss is {loss}", step, settings)
             bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
             bar.update()
-            yield step
+            yield step, scalars
 
 
 def is_evaluated(step: int, run: Run) -> bool:
@@ -240,6 +253,7 @@ def save(
     graph: Graph,
     run: Run,
     data: input_data.Datasets,
+    log: summaries.Log,
     evaluated: bool,
 ) -> Run:
     """Save the run at its step, after an evaluation where one is due.
@@ -252,6 +266,8 @@ def save(
     if evaluated:
         row = evaluate(session, graph, run, data)
         run = append_history(run, row, checkpoints.checkpoint_name(run.step))
+        log.add_evaluation(row)
+    log.write()
     return checkpoints.save(session, graph.saver, run)
 
 
@@ -273,32 +289,50 @@ def train(run: Run, data: input_data.Datasets) -> Run:
             name = run.newest_checkpoint
             checkpoints.restore(session, run, name, tf.global_variables())
             print(f"resuming from step {run.step} of {run.total_steps}")
+        log = summaries.Log(run, session.graph)
         started = saved = time.monotonic()
         steps = range(run.step + 1, run.total_steps + 1)
-        for step in run_steps(session, graph, run.settings, data.train, steps):
+        for step, scalars in run_steps(session, graph, run.settings, data.train, steps):
+            log.add_scalars(step, scalars)
             evaluated = is_evaluated(step, run)
             due = time.monotonic() - saved >= run.settings.checkpoint_seconds
             if not (evaluated or due or signals):
                 continue
-            run = save(session, graph, replace(run, step=step), data, evaluated)
+            run = save(session, graph, replace(run, step=step), data, log, evaluated)
             saved = time.monotonic()
             if evaluated:
                 tqdm.write(evaluation_line(run, saved - started), file=sys.stdout)
             if signals and step < run.total_steps:
                 raise stopped(signals[0], run)
-        return finish(session, graph, run, data)
+        return finish(session, graph, run, data, log)
 
 
 def finish(
-    session: tf.Session, graph: Graph, run: Run, data: input_data.Datasets
+    session: tf.Session,
+    graph: Graph,
+    run: Run,
+    data: input_data.Datasets,
+    log: summaries.Log,
 ) -> Run:
     """Calibrate and, once, test the best checkpoint; return the finished run."""
     checkpoints.restore(session, run, run.best, tf.trainable_variables())
     temperature = fit_temperature(*logits_for_calibration(session, graph, data))
     images, labels = data.test.images, data.test.labels
-    _, right = sum_of_losses_and_right_answers(session, graph, images, labels)
-    run = replace(run, test_accuracy=right / len(images), temperature=temperature)
+    answers = logits_of(session, graph, images).argmax(axis=1)
+    log.add_mistakes(run.step, images, answers, labels)
+    log.write()
+    accuracy = np.count_nonzero(answers == labels) / len(labels)
+    run = replace(run, test_accuracy=accuracy, temperature=temperature)
     return checkpoints.write_config(run)
+
+
+def logits_of(session: tf.Session, graph: Graph, images: np.ndarray) -> np.ndarray:
+    """Return the logits of images without dropout and distortion, (n, 10)."""
+    logits = [
+        session.run(graph.logits, {graph.images: images[start : start + EVAL_BATCH]})
+        for start in range(0, len(images), EVAL_BATCH)
+    ]
+    return np.concatenate(logits)
 
 
 def logits_for_calibration(
@@ -311,11 +345,7 @@ def logits_for_calibration(
     """
     split = data.validation if data.validation.num_examples else data.train
     images, labels = split.images[:CALIBRATION], split.labels[:CALIBRATION]
-    logits = [
-        session.run(graph.logits, {graph.images: images[start : start + EVAL_BATCH]})
-        for start in range(0, len(images), EVAL_BATCH)
-    ]
-    return np.concatenate(logits), labels
+    return logits_of(session, graph, images), labels
 
 
 def write_history(run: Run) -> None:
@@ -387,9 +417,10 @@ def begin_or_resume(command: CommandLine) -> tuple[Run, input_data.Datasets]:
     found = summarize(source, data)
     if run is None:
         resume.refuse_fallback(command, found)
-        return new_run(command.with_length(AUTO_LENGTH[found.name]), found), data
-    resume.compare_data(run, found)
-    return run, data
+        run = new_run(command.with_length(AUTO_LENGTH[found.name]), found)
+    else:
+        resume.compare_data(run, found)
+    return summaries.with_folder(run), data
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

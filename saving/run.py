@@ -15,7 +15,7 @@ from common.paths import ROOT, absolute
 from common.session import available_cores, cpu_has_bfloat16, tf
 from common.settings import FOLDERS, RULES, CommandLine, Settings, checked
 
-FORMAT = 3  # of config.json; format 1 had no number, 2 no temperature
+FORMAT = 4  # of config.json; 1 had no number, 2 no temperature, 3 no logs
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class Run:
     # Of the best one, when all steps are done: accuracy, and for model.probabilities.
     test_accuracy: float | None = None
     temperature: float | None = None
+    logs: str | None = None  # its folder in save_model/logs/; None until it has one
 
     @property
     def total_steps(self) -> int:
@@ -247,7 +248,7 @@ def from_json(values: dict[str, Any], save_dir: Path) -> Run:
         values = _from_format_1(values)
     elif found == 2:
         values = _from_format_2(values)
-    elif found != FORMAT:
+    elif found not in (3, FORMAT):  # 3 lacks what has a default value
         raise UserError(
             f"{save_dir} was written by another version of this project (config.json "
             f"has format {found}; formats 1 to {FORMAT} are read): use that version, "

@@ -73,6 +73,25 @@ def run_in_process(
     return Path(train.SAVE_DIR)
 
 
+def events(save_dir: Path, logs: str | None = None) -> list[tf.Event]:
+    """Return what a run wrote for TensorBoard, equal for equal runs.
+
+    Without the times of day and the graph's bytes, which differ from run to run.
+
+    Args:
+        save_dir: the folder of the run.
+        logs: its folder in save_dir/logs/; None for that of the newest run.
+    """
+    logs = logs or json.loads((save_dir / "config.json").read_text())["logs"]
+    path = save_dir / "logs" / logs / "train.tfevents"
+    found = [tf.Event.FromString(e) for e in tf.io.tf_record_iterator(str(path))]
+    for event in found:
+        event.ClearField("wall_time")
+        if event.graph_def:
+            event.graph_def = b"a graph"
+    return found
+
+
 def fingerprint(save_dir: Path) -> dict[str, object]:
     """Return what tells two runs apart."""
     config = json.loads((save_dir / "config.json").read_text())

@@ -260,22 +260,24 @@ def test_sigmoid_30_trains_as_plain_back_propagation_does(session: tf.Session) -
     logits = model.inference(model.as_images(pixels), "sigmoid_30", architecture)
     loss = model.loss(logits, labels_in, "quadratic", 0.0)
     global_step = tf.train.create_global_step()
-    train_op = model.training(loss, "sgd", tf.constant(3.0), global_step)
+    train_op, norm = model.training(loss, "sgd", tf.constant(3.0), global_step)
     session.run(tf.global_variables_initializer())
     w_1, b_1, w_2, b_2 = map(np.float64, session.run(tf.trainable_variables()))
     digits = input_data.load("mnist_5k", Path("nowhere"), 0)[1].train
     for step in range(20):
         x, labels = input_data.batch(digits, 0, step, 10)
-        session.run(train_op, {pixels: x, labels_in: labels})
+        feed = {pixels: x, labels_in: labels}
+        _, gradient_norm = session.run((train_op, norm), feed)
         # Forward, then the four equations of back-propagation.
         a_1 = 1 / (1 + np.exp(-(x @ w_1 + b_1)))
         a_2 = 1 / (1 + np.exp(-(a_1 @ w_2 + b_2)))
         delta_2 = (a_2 - np.eye(10)[labels]) * a_2 * (1 - a_2)
         delta_1 = delta_2 @ w_2.T * a_1 * (1 - a_1)
-        w_2 -= 3.0 / 10 * a_1.T @ delta_2
-        b_2 -= 3.0 / 10 * delta_2.sum(axis=0)
-        w_1 -= 3.0 / 10 * x.T @ delta_1
-        b_1 -= 3.0 / 10 * delta_1.sum(axis=0)
+        gradients = x.T @ delta_1, delta_1.sum(0), a_1.T @ delta_2, delta_2.sum(0)
+        for variable, gradient in zip((w_1, b_1, w_2, b_2), gradients, strict=True):
+            variable -= 3.0 / 10 * gradient
+        squares = sum(np.sum((gradient / 10) ** 2) for gradient in gradients)
+        assert gradient_norm == pytest.approx(np.sqrt(squares), rel=1e-4)
     found = session.run(tf.trainable_variables())
     for variable, expected in zip(found, (w_1, b_1, w_2, b_2), strict=True):
         np.testing.assert_allclose(variable, expected, rtol=0, atol=1e-5)

@@ -175,7 +175,7 @@ def test_a_run_that_diverges_stops_and_keeps_the_last_good_checkpoint(
     message: str, run_train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_dir = run_train()
-    before = {path: path.read_bytes() for path in save_dir.iterdir()}
+    before = {p: p.read_bytes() for p in save_dir.rglob("*") if p.is_file()}
     run_steps = train.run_steps
 
     def spoiling_steps(session: tf.Session, *args: object) -> Iterator[int]:
@@ -192,7 +192,8 @@ def test_a_run_that_diverges_stops_and_keeps_the_last_good_checkpoint(
     message += r" at step \d+: stopped; these weights were not saved"
     with pytest.raises(train.cli.UserError, match=message):
         run_train(**constants)
-    assert {path: path.read_bytes() for path in save_dir.iterdir()} == before
+    after = {p: p.read_bytes() for p in save_dir.rglob("*") if p.is_file()}
+    assert after == before
 
 
 BAD_VALUES = {

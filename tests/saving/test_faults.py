@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers import write_set
+from helpers import events, write_set
 
 import input_data
 import predict
@@ -58,6 +58,7 @@ def outcome(save_dir: Path) -> dict[str, object]:
     assert run.finished
     found: dict[str, object] = {"history": (save_dir / "history.csv").read_bytes()}
     found["test accuracy"] = run.test_accuracy
+    found["events"] = events(save_dir)
     for name in (run.newest_checkpoint, run.best):
         reader = tf.train.load_checkpoint(str(save_dir / name))
         for variable in reader.get_variable_to_shape_map():
@@ -263,7 +264,7 @@ def predict_after_damage(
     assert status == 0
     assert right.count("predict=") == 10
     tally: Counter = Counter()
-    for path in sorted(save_dir.iterdir()):
+    for path in sorted(path for path in save_dir.iterdir() if path.is_file()):
         for kind in damages(path, other / path.name, count):
             status, out = in_process(predict.main, monkeypatch, capsys, *argv)
             if status == 0:
@@ -298,7 +299,7 @@ def resume_after_damage(
     """Damage every file in turn; count what train.py --resume then does."""
     tally: Counter = Counter()
     save_dir = interrupted.parent / "damaged"
-    for name in sorted(path.name for path in interrupted.iterdir()):
+    for name in sorted(p.name for p in interrupted.iterdir() if p.is_file()):
         victim = interrupted / name
         for kind in damages(victim, other / name, count):
             shutil.copytree(interrupted, save_dir)

@@ -603,15 +603,22 @@ def as_format_1(values: dict) -> dict:
 
 def as_format_2(values: dict) -> dict:
     """Return what config.json held before probabilities were calibrated."""
-    values = values | {"format": 2}
+    values = as_format_3(values) | {"format": 2}
     del values["temperature"]
     return values
 
 
-FORMATS = (as_format_1, as_format_2)
+def as_format_3(values: dict) -> dict:
+    """Return what config.json held before runs had logs."""
+    values = values | {"format": 3}
+    del values["logs"]
+    return values
 
 
-@pytest.mark.parametrize("as_format", FORMATS)
+UNCALIBRATED = (as_format_1, as_format_2)
+
+
+@pytest.mark.parametrize("as_format", [*UNCALIBRATED, as_format_3])
 @pytest.mark.parametrize("length", ["--steps=12", "--epochs=2.4"])
 def test_a_folder_of_an_older_format_predicts_and_is_resumed_to_the_same_bytes(
     length: str, as_format: Callable, run_train: Callable[..., Path], tmp_path: Path
@@ -630,7 +637,7 @@ def test_a_folder_of_an_older_format_predicts_and_is_resumed_to_the_same_bytes(
     assert fingerprint(save_dir)["history"] == fingerprint(whole)["history"]
 
 
-@pytest.mark.parametrize("as_format", FORMATS)
+@pytest.mark.parametrize("as_format", UNCALIBRATED)
 def test_a_finished_run_of_an_older_format_is_calibrated_when_resumed(
     as_format: Callable, run_train: Callable[..., Path], capsys: pytest.CaptureFixture
 ) -> None:
@@ -647,7 +654,8 @@ def test_a_finished_run_of_an_older_format_is_calibrated_when_resumed(
     assert (raw.argmax(axis=1) == calibrated.argmax(axis=1)).all()
     run_train("--resume")
     assert capsys.readouterr().out.splitlines()[-2:] == result
-    assert checkpoints.read_config(save_dir) == before
+    # The older format named no logs.
+    assert checkpoints.read_config(save_dir) == replace(before, logs="cnn-2")
     run_train("--resume")
     assert capsys.readouterr().out.splitlines() == [
         "already finished at step 12",
@@ -690,7 +698,7 @@ def test_a_network_for_the_digits_of_scikit_learn_answers_for_other_data(
 def test_an_unknown_format_is_named(run_train: Callable[..., Path]) -> None:
     save_dir = run_train(LENGTH="1 step")
     rewrite_config(save_dir, lambda values: values | {"format": 99})
-    message = "has format 99; formats 1 to 3 are read"
+    message = "has format 99; formats 1 to 4 are read"
     for refused in (lambda: predict.restore(save_dir), lambda: run_train("--resume")):
         with pytest.raises(cli.UserError, match=message):
             refused()
