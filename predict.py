@@ -53,13 +53,9 @@ class Classifier:
         Classifier._process = Classifier._process or os.getpid()
         self._refuse_fork()
         self.run = run
-        settings = run.settings
         with tf.Graph().as_default() as graph:
             self._pixels = tf.placeholder(tf.float32, [None, model.PIXELS], "images")
-            images = model.as_images(self._pixels)
-            with tf.variable_scope("", custom_getter=model.zeros_to_restore):
-                logits = model.inference(images, settings.network, run.architecture)
-            self._probabilities = model.probabilities(logits, run.temperature or 1.0)
+            self._probabilities = probabilities_of(self._pixels, run)
             bfloat16 = run.bfloat16 and cpu_has_bfloat16()
             options = session_config(available_cores(), bfloat16)
             self._session = tf.Session(graph=graph, config=options)
@@ -98,6 +94,23 @@ class Classifier:
                 "network, and TensorFlow does not survive a fork: call predict.restore "
                 'after the fork alone, or start processes by "spawn"'
             )
+
+
+def probabilities_of(pixels: tf.Tensor, run: Run) -> tf.Tensor:
+    """Build the network of a run, without what only training needs.
+
+    Args:
+        pixels: float32 tensor of shape [batch_size, 784], values in [0, 1].
+        run: the training run, from whose checkpoint the variables are to be restored.
+
+    Returns:
+        The probability of each digit, float32 tensor of shape [batch_size, 10].
+    """
+    with tf.variable_scope("", custom_getter=model.zeros_to_restore):
+        logits = model.inference(
+            model.as_images(pixels), run.settings.network, run.architecture
+        )
+    return model.probabilities(logits, run.temperature or 1.0)
 
 
 def as_rows(images: np.ndarray) -> np.ndarray:
