@@ -22,7 +22,7 @@ import numpy as np
 import input_data
 import model
 from common import cli
-from common.paths import DATA_DIR, SAVE_DIR, from_here, shown
+from common.paths import DATA_DIR, SAVE_DIR, from_here
 from common.session import available_cores, cpu_has_bfloat16, session_config, tf
 from saving import networks
 from saving.networks import SavedNetwork
@@ -60,10 +60,7 @@ class Classifier:
         self.folder = saved.checkpoint.parent
         with tf.Graph().as_default() as graph:
             self._pixels = tf.placeholder(tf.float32, [None, model.PIXELS], "images")
-            images = model.as_images(self._pixels)
-            with tf.variable_scope("", custom_getter=model.zeros_to_restore):
-                logits = model.inference(images, saved.name, saved.architecture)
-            self._probabilities = model.probabilities(logits, saved.temperature)
+            self._probabilities = probabilities_of(self._pixels, saved)
             bfloat16 = saved.bfloat16 and cpu_has_bfloat16()
             options = session_config(available_cores(), bfloat16)
             self._session = tf.Session(graph=graph, config=options)
@@ -99,6 +96,22 @@ class Classifier:
                 "network, and TensorFlow does not survive a fork: call predict.restore "
                 'after the fork alone, or start processes by "spawn"'
             )
+
+
+def probabilities_of(pixels: tf.Tensor, saved: SavedNetwork) -> tf.Tensor:
+    """Build a saved network, without what only training needs.
+
+    Args:
+        pixels: float32 tensor of shape [batch_size, 784], values in [0, 1].
+        saved: the network, whose variables are to be restored.
+
+    Returns:
+        The probability of each digit, float32 tensor of shape [batch_size, 10].
+    """
+    with tf.variable_scope("", custom_getter=model.zeros_to_restore):
+        images = model.as_images(pixels)
+        logits = model.inference(images, saved.name, saved.architecture)
+    return model.probabilities(logits, saved.temperature)
 
 
 def as_rows(images: np.ndarray) -> np.ndarray:
@@ -141,16 +154,7 @@ def restore(save_dir: str | os.PathLike = SAVE_DIR) -> Classifier:
             # Unless train.py has just replaced that checkpoint by a better one.
             if networks.find(save_dir) == saved:
                 raise
-    if saved.run is None:
-        cli.warn(
-            f"{shown(saved.checkpoint)} is another script's and fits {saved.name}; its "
-            "probabilities are not calibrated"
-        )
-    elif saved.run.temperature is None:  # an older version's, or it is not finished
-        cli.warn(
-            "the probabilities are not calibrated yet; that is done by: python "
-            f"train.py --resume{cli.save_dir_flag(save_dir)}"
-        )
+    networks.warn_if_not_calibrated(saved)
     return network
 
 

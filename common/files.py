@@ -5,6 +5,7 @@ network shares flush nothing, or have no locks. What is not possible is reported
 """
 
 import contextlib
+import ctypes
 import errno
 import hashlib
 import os
@@ -74,6 +75,19 @@ def move(source: Path, target: Path) -> None:
             if sys.platform != "win32" or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Exchange the names of two folders atomically; return False if that failed.
+
+    Linux has a call for it, renameat2, which not every file system supports.
+    """
+    if sys.platform != "linux":
+        return False
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    current_folder, exchanged = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    names = (current_folder, os.fsencode(first), current_folder, os.fsencode(second))
+    return renameat2 is not None and renameat2(*names, exchanged) == 0
 
 
 @contextlib.contextmanager

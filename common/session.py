@@ -13,15 +13,17 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-# Start-up messages of static initialisers, printed before any log level is read.
+# Start-up messages of static initialisers, printed before any log level is read; and
+# what the TFLite converter prints at any level.
 _NOISE = re.compile(
     rb"WARNING: All log messages before absl|To enable the following instructions|"
-    rb"[IWE]\d{4} \d\d:|\d{4}-\d\d-\d\d .*: [IWE] "
+    rb"[IWE]\d{4} \d\d:|\d{4}-\d\d-\d\d .*: [IWE] |"
+    rb"fully_quantize: |INFO: Created TensorFlow Lite"
 )
 
 
 @contextlib.contextmanager
-def _without_startup_noise() -> Iterator[None]:
+def without_noise() -> Iterator[None]:
     """Hold back what is written to file descriptor 2; print all but the noise later.
 
     Nothing is held back where it is closed or no temporary file can be made.
@@ -80,13 +82,19 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # A user who sets another level wants to see the messages.
 _QUIET = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3"
 if _QUIET:
-    with _without_traceback(), _without_startup_noise(), _without_keras():
+    with _without_traceback(), without_noise(), _without_keras():
         import tensorflow.compat.v1 as tf
 else:
     import tensorflow.compat.v1 as tf
 tf.logging.set_verbosity(tf.logging.ERROR)
 
-__all__ = ["available_cores", "cpu_has_bfloat16", "session_config", "tf"]
+__all__ = [
+    "available_cores",
+    "cpu_has_bfloat16",
+    "session_config",
+    "tf",
+    "without_noise",
+]
 
 
 def available_cores() -> int:
@@ -112,7 +120,7 @@ def _open_a_session(threads: int) -> None:
         intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads
     )
     with (
-        _without_startup_noise(),
+        without_noise(),
         tf.Graph().as_default(),
         tf.Session(config=config) as session,
     ):

@@ -108,14 +108,14 @@ def save(session: tf.Session, saver: tf.train.Saver, run: Run) -> Run:
             run = _publish(run, folder)
     except (tf.errors.OpError, OSError) as error:
         raise UserError(
-            f"cannot save to {save_dir} ({_reason(error)}): stopped at step "
+            f"cannot save to {save_dir} ({reason(error)}): stopped at step "
             f"{run.step}; what it held before is unchanged"
         ) from None
     try:
         write_derived(run)
     except OSError as error:
         raise UserError(
-            f"cannot write to {save_dir} ({_reason(error)}): stopped at step "
+            f"cannot write to {save_dir} ({reason(error)}): stopped at step "
             f"{run.step}, saved; resume with: python train.py --resume"
             f"{cli.save_dir_flag(save_dir)}"
         ) from None
@@ -360,7 +360,7 @@ def _signature(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Return the part of an error's message that its reader can use."""
     # TensorFlow's own comes after its stack trace, and ends with the name of the node.
     in_graph = re.search(r"([^;\n]+)\n\s*\[\[", str(error))
@@ -479,7 +479,7 @@ def reading(path: Path, names: Sequence[str]) -> Iterator[str]:
         with _readable_prefix(path, names) as prefix:
             yield prefix
     except (tf.errors.OpError, ValueError, IndexError) as error:
-        raise UserError(f"cannot read {path} ({_reason(error)})") from None
+        raise UserError(f"cannot read {path} ({reason(error)})") from None
 
 
 @contextlib.contextmanager

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import model
+from common import cli
 from common.cli import UserError
+from common.paths import shown
 from common.session import tf
 from saving import checkpoints
 from saving.run import Run, step_of
@@ -70,6 +72,20 @@ def restore(
         checkpoints.restore(session, saved.run, path.name, variables)
     else:
         checkpoints.read(session, path, _files(path), variables)
+
+
+def warn_if_not_calibrated(saved: SavedNetwork) -> None:
+    """Say on stderr that a network's probabilities are not calibrated, and why."""
+    if saved.run is None:
+        cli.warn(
+            f"{shown(saved.checkpoint)} is another script's and fits {saved.name}; its "
+            "probabilities are not calibrated"
+        )
+    elif saved.run.temperature is None:  # an older version's, or it is not finished
+        cli.warn(
+            "the probabilities are not calibrated yet; that is done by: python "
+            f"train.py --resume{cli.save_dir_flag(saved.checkpoint.parent)}"
+        )
 
 
 def _of_another_script(checkpoint: Path) -> SavedNetwork:

@@ -164,3 +164,15 @@ def test_paths_to_print_are_short_where_they_can_be(
     monkeypatch.chdir(tmp_path)
     assert paths.shown(tmp_path / "new" / "a.png") == os.path.join("new", "a.png")
     assert paths.shown(tmp_path.parent / "a.png") == str(tmp_path.parent / "a.png")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the call")
+def test_two_folders_exchange_their_names(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text(name)
+    assert files.exchange(tmp_path / "a", tmp_path / "b")
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/*")}
+    assert found == {"a/b", "b/a"}
+    assert not files.exchange(tmp_path / "a", tmp_path / "none")
+    assert (tmp_path / "a" / "b").exists()
