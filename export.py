@@ -279,6 +279,7 @@ def export(saved: SavedNetwork, images: np.ndarray) -> Path:
                 (unfinished / FLOAT).write_bytes(to_tflite(saved_model))
                 (unfinished / INTEGER).write_bytes(to_tflite(saved_model, images))
                 write_sums(unfinished, saved)
+                refuse_files_of_others(folder)  # that have come meanwhile
                 publish(unfinished, folder)
             finally:
                 recover(folder)

@@ -6,7 +6,7 @@
 The SavedModel is run by saved_model_cli, the TFLite files by LiteRT's interpreter, each
 in a process of its own. Times are of one image at a time: predict.py and the two files
 take turns, 500 images each, for five rounds. All use float32, on as many threads as
-there are cores. Writes benchmarks/results/exports.md. About two minutes on two cores.
+there are cores. Writes benchmarks/results/exports.md. Some minutes on two cores.
 """
 
 import argparse

@@ -17,7 +17,7 @@ from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
-from helpers import TEST, run_in_process, write_set
+from helpers import TEST, run_in_process, separable, write_set
 
 import export
 import input_data
@@ -72,11 +72,7 @@ def save_dir(exported: Path, tmp_path: Path) -> Path:
 
 def some_images(count: int) -> np.ndarray:
     """Return images of the tiny set's kind that the network has not seen."""
-    rng = np.random.default_rng(7)
-    images = rng.integers(0, 60, (count, 28, 28)).astype(np.uint8)
-    images[:, 11:17, 8:14] += 190  # a five, as the tiny set has them
-    images[::2] = rng.integers(0, 256, images[::2].shape)  # and noise
-    return images
+    return separable(count, np.random.default_rng(7))[0]
 
 
 def with_saved_model_cli(
@@ -91,6 +87,18 @@ def with_saved_model_cli(
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return np.load(place / "probabilities.npy"), np.load(place / "digits.npy")
+
+
+def with_session(
+    folder: Path, signature: str, inputs: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return what a signature with one input answers in a Session of its own."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        loaded = tf.saved_model.loader.load(session, ["serve"], str(folder))
+        called = loaded.signature_def[signature]
+        ((_, taken),) = called.inputs.items()
+        feed = {taken.name: inputs.astype(tf.as_dtype(taken.dtype).as_numpy_dtype)}
+        return session.run({k: info.name for k, info in called.outputs.items()}, feed)
 
 
 def with_litert(
@@ -110,36 +118,51 @@ def with_litert(
 
 
 @pytest.mark.parametrize("exported", model.NETWORKS, indirect=True)
-def test_a_saved_model_answers_as_predict_does(exported: Path, tmp_path: Path) -> None:
+def test_a_saved_model_answers_as_predict_does(exported: Path) -> None:
     images = some_images(13)
     expected = predict.restore(exported).probabilities(images)
-    probabilities, digits = with_saved_model_cli(
-        exported / "export", "serving_default", images, tmp_path
-    )
-    assert (probabilities.dtype, digits.dtype) == (np.float32, np.int64)
-    np.testing.assert_allclose(probabilities, expected, atol=1e-5, rtol=0)
-    assert digits.tolist() == expected.argmax(axis=1).tolist()
-    assert len(set(digits)) > 1
+    rows = (images / 255).astype(np.float32).reshape(13, 784)
+    for signature, inputs in (("serving_default", images), ("pixels", rows)):
+        answers = with_session(exported / "export" / "1", signature, inputs)
+        probabilities, digits = answers["probabilities"], answers["digits"]
+        assert (probabilities.dtype, digits.dtype) == (np.float32, np.int64)
+        np.testing.assert_allclose(probabilities, expected, atol=1e-5, rtol=0)
+        assert digits.tolist() == expected.argmax(axis=1).tolist()
+        assert len(set(digits)) > 1
 
 
-def test_the_second_signature_takes_rows_of_floats(
-    exported: Path, tmp_path: Path
+# A minute each on two slow cores: the tool imports all that TensorFlow has.
+@pytest.mark.parametrize(
+    ("exported", "signature"),
+    [
+        pytest.param("cnn", "serving_default"),
+        pytest.param("cnn", "pixels", marks=pytest.mark.slow),
+        *(
+            pytest.param(network, "serving_default", marks=pytest.mark.slow)
+            for network in model.NETWORKS
+            if network != "cnn"
+        ),
+    ],
+    indirect=["exported"],
+)
+def test_saved_model_cli_answers_as_predict_does(
+    signature: str, exported: Path, tmp_path: Path
 ) -> None:
-    images = some_images(7)
+    images = some_images(13)
     expected = predict.restore(exported).probabilities(images)
-    rows = (images / 255).astype(np.float32).reshape(7, 784)
-    found, digits = with_saved_model_cli(exported / "export", "pixels", rows, tmp_path)
-    np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
+    if signature == "pixels":
+        images = (images / 255).astype(np.float32).reshape(13, 784)
+    probabilities, digits = with_saved_model_cli(
+        exported / "export", signature, images, tmp_path
+    )
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5, rtol=0)
     assert digits.tolist() == expected.argmax(axis=1).tolist()
 
 
 @pytest.mark.parametrize("exported", model.NETWORKS, indirect=True)
-@pytest.mark.parametrize("count", [1, 13])
-def test_tflite_files_answer_as_predict_does(
-    count: int, exported: Path, tmp_path: Path
-) -> None:
+def test_tflite_files_answer_as_predict_does(exported: Path, tmp_path: Path) -> None:
     pytest.importorskip("ai_edge_litert")
-    images = some_images(13)[:count]
+    images = some_images(13)
     expected = predict.restore(exported).probabilities(images)
     path = exported / "export" / "digits.tflite"
     probabilities, digits = with_litert(path, images, tmp_path)
@@ -237,15 +260,8 @@ def test_the_body_of_the_page_is_a_request_of_tensorflow_serving(
     _, test = input_data.load_test("mnist", mnist_dir)
     np.testing.assert_allclose(images.reshape(1, 784) / 255, test.images[:1], atol=1e-6)
     assert test.labels[0] == 7
-    with tf.Graph().as_default(), tf.Session() as session:
-        folder = str(exported / "export" / "1")
-        loaded = tf.saved_model.loader.load(session, ["serve"], folder)
-        # Where a request names no signature and no input, Serving takes these.
-        signature = loaded.signature_def["serving_default"]
-        ((_, taken),) = signature.inputs.items()
-        feed = {taken.name: images.astype(tf.as_dtype(taken.dtype).as_numpy_dtype)}
-        fetches = {key: info.name for key, info in signature.outputs.items()}
-        answer = session.run(fetches, feed)
+    # Where a request names no signature, Serving takes this one.
+    answer = with_session(exported / "export" / "1", "serving_default", images)
     shown = re.search(r'\{"predictions": \[(\{.*\})\]\}', page)[1]
     assert set(re.findall(r'"(\w+)":', shown)) == answer.keys()
     assert answer["probabilities"].shape == (1, 10)
