@@ -48,8 +48,8 @@ NOTHING = "<p class='hint'>Draw a digit from 0 to 9, or a whole number.</p>"
 NO_DIGIT = "<p class='hint'>No digit found. Clear the pad and draw larger.</p>"
 
 
-def read_drawing(url: object, network: reading.Classifier) -> reading.Lines:
-    """Return the digits in a drawing, by line of text; none in an empty drawing.
+def read_drawing(url: object, network: reading.Classifier) -> reading.Lines | None:
+    """Return the digits in a drawing, by line of text; None if nothing is drawn.
 
     Args:
         url: the picture as a data URL of type PNG, which is text; what else may come
@@ -68,7 +68,7 @@ def read_drawing(url: object, network: reading.Classifier) -> reading.Lines:
     image = pictures.from_bytes(data, "drawing").convert("L")
     ink = ImageOps.invert(image).getbbox()
     if ink is None:
-        return []
+        return None
     if image.size != (28, 28):  # one of MNIST's is read as it is
         image = image.crop(ink)
         margin = round(MARGIN * max(image.size))
@@ -77,11 +77,16 @@ def read_drawing(url: object, network: reading.Classifier) -> reading.Lines:
     return reading.read(image, network)
 
 
-def answer_html(lines: reading.Lines) -> str:
+def answer_html(lines: reading.Lines | None) -> str:
     """Return a reading for the page: the number, and a card for each digit.
 
     A card has the image of 28x28 pixels that the network saw and ten probabilities.
+
+    Args:
+        lines: the digits by line of text; None if nothing is drawn.
     """
+    if not lines:
+        return NOTHING if lines is None else NO_DIGIT
     number = " ".join("".join(str(one.digit) for one in line) for line in lines)
     cards = "".join(_card(one) for line in lines for one in line)
     return f"<p class='number'>{number}</p><div class='cards'>{cards}</div>"
@@ -89,8 +94,7 @@ def answer_html(lines: reading.Lines) -> str:
 
 def _card(one: reading.Reading) -> str:
     bars = "".join(
-        f"<li style='--p:{p:.4f}'>"
-        f"<b>{digit}</b><i></i><span>{p:.4f}</span></li>"
+        f"<li style='--p:{p:.4f}'><b>{digit}</b><i></i><span>{p:.4f}</span></li>"
         for digit, p in enumerate(one.probabilities)
     )
     text = reading.with_probability(one)
@@ -125,7 +129,9 @@ def hardest_html(network: predict.Classifier, data_dir: Path | None) -> str:
         f"alt='test image {index}, label {test.labels[index]}'></button>"
         for index in np.argsort(right, kind="stable")[:HARDEST]
     )
-    return f"<p>The network's hardest test images:</p><div class='hardest'>{buttons}</div>"
+    return (
+        f"<p>The network's hardest test images:</p><div class='hardest'>{buttons}</div>"
+    )
 
 
 def build_page(network: predict.Classifier, hardest: str) -> "fastapi.FastAPI":
@@ -146,7 +152,7 @@ def build_page(network: predict.Classifier, hardest: str) -> "fastapi.FastAPI":
                 lines = read_drawing(drawing, network)
         except cli.UserError as error:
             raise gradio.Error(str(error), print_exception=False) from error
-        return answer_html(lines) if lines else NOTHING
+        return answer_html(lines)
 
     with gradio.Blocks(title="Draw a number", analytics_enabled=False) as blocks:
         gradio.HTML(HEADING, apply_default_css=False)
@@ -159,9 +165,7 @@ def build_page(network: predict.Classifier, hardest: str) -> "fastapi.FastAPI":
                     elem_id="pad",
                 )
             with gradio.Column(min_width=300):
-                answer = gradio.HTML(
-                    NOTHING, elem_id="answer", apply_default_css=False
-                )
+                answer = gradio.HTML(NOTHING, elem_id="answer", apply_default_css=False)
         # Without the queue, which takes three requests. While one is on its way, only
         # the last of those that follow is sent.
         pad.input(
