@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"  # this machine alone
 PORTS = range(7860, 7960)  # the first free one is used
 HARDEST = 10  # test images that the page shows
-MAX_REQUEST = 500_000  # bytes; the page's own are below a tenth
+MAX_REQUEST = 500_000  # bytes; the page's own are far smaller
 MAX_PIXELS = 1_000_000  # of a picture that is sent; the page's own are smaller
 # A picture is cropped to its ink and scaled down, so that it is read in a tenth of a
 # second. In larger pictures, time goes to looking for what no drawing has.
@@ -181,18 +181,19 @@ def build_page(network: predict.Classifier, hardest: str) -> "fastapi.FastAPI":
     @app.middleware("http")
     async def refuse_long(
         request: fastapi.Request,
-        answer: Callable[[fastapi.Request], Awaitable[fastapi.Response]],
+        pass_on: Callable[[fastapi.Request], Awaitable[fastapi.Response]],
     ) -> fastapi.Response:
         length = request.headers.get("content-length")
         if request.method == "POST" and int(length or sys.maxsize) > MAX_REQUEST:
             return fastapi.Response(f"over {MAX_REQUEST:,} bytes", 413)
-        return await answer(request)
+        return await pass_on(request)
 
     return gradio.mount_gradio_app(
         app,
         blocks,
         path="/",
         footer_links=[],
+        run_history=False,
         ssr_mode=False,
         css=part("style.css"),
         theme=gradio.themes.Base(font="system-ui", font_mono="monospace"),
