@@ -334,6 +334,9 @@ def _straight_runs(ink: np.ndarray, thin: np.ndarray, length: int) -> np.ndarray
     """Return the thin ink on straight runs of `length` pixels from left to right."""
     rows, columns = ink.shape
     runs = np.zeros_like(ink)
+    # At no slope is there more thin ink in a column than here.
+    if _ink_nearby(thin.any(axis=0, keepdims=True), length).max() <= BRIDGED_INK:
+        return runs
     x = np.arange(columns)
     # A little beyond the greatest slope, so that rounding does not leave it out.
     for slope in np.arange(-MAX_SLOPE, 1.001 * MAX_SLOPE, SLOPE_STEP / length):

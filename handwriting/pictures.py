@@ -41,6 +41,16 @@ def open_picture(file: str) -> Image.Image:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise UserError(f"{file}: {os.strerror(error.errno)}") from error
+    return from_bytes(data, file)
+
+
+def from_bytes(data: bytes, file: str) -> Image.Image:
+    """Return the picture in a file's bytes, as `open_picture` does.
+
+    Args:
+        data: content of the file.
+        file: its name, for the text of errors.
+    """
     try:
         picture = _decoded(data)
     except UnidentifiedImageError as error:

@@ -47,7 +47,7 @@ def test_a_room_imports_no_script_and_only_the_rooms_below_it(module: str) -> No
     assert ours <= SHARED | ROOMS[room] | {room}
 
 
-@pytest.mark.parametrize("script", ["predict", "evaluate", "export"])
+@pytest.mark.parametrize("script", ["predict", "evaluate", "export", "draw"])
 def test_what_uses_a_trained_network_does_not_import_training(script: str) -> None:
     assert "train" not in imported(script)
 
