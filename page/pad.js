@@ -20,7 +20,7 @@ function drawTo(event) {
   const y = ((event.clientY - box.top) * canvas.height) / box.height;
   pen.beginPath();
   pen.moveTo(...(last ?? [x, y]));
-  pen.lineTo(x, y);
+  pen.lineTo(x, y + 0.01); // a line of no length would not be drawn
   pen.stroke();
   last = [x, y];
 }
