@@ -16,6 +16,7 @@ import contextlib
 import os
 import shlex
 import shutil
+import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -127,6 +128,19 @@ def tflite() -> ModuleType:
     return lite
 
 
+@contextlib.contextmanager
+def signals_afterwards() -> Iterator[None]:
+    """Let Ctrl-C or SIGTERM wait; a second one does not.
+
+    TensorFlow's functions have finalizers, in which Python ignores a Ctrl-C.
+    """
+    with cli.noted_signals() as signals:
+        yield
+    for signum in signals:
+        signal.raise_signal(signum)
+
+
+@signals_afterwards()
 def to_tflite(saved_model: Path, images: np.ndarray | None = None) -> bytes:
     """Return a SavedModel as a TFLite file, with the signature ``serving_default``.
 

@@ -618,6 +618,19 @@ def test_an_export_killed_at_any_call_leaves_the_old_one_whole(
     assert outcomes[0] > outcomes[-1]
 
 
+def test_ctrl_c_waits_for_the_converter() -> None:
+    reached = []
+
+    @export.signals_afterwards()
+    def convert() -> None:
+        signal.raise_signal(signal.SIGINT)
+        reached.append("end")
+
+    with pytest.raises(KeyboardInterrupt):
+        convert()
+    assert reached == ["end"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_real_process_that_is_stopped_leaves_the_old_export(
