@@ -334,9 +334,9 @@ def learning_rate(
 def training(
     loss: tf.Tensor, optimizer: str, rate: tf.Tensor, global_step: tf.Tensor
 ) -> tuple[tf.Operation, tf.Tensor]:
-    """Return the operation that takes one step of the optimizer, and counts it.
+    """Return the operation that takes and counts one step, and the gradient's norm.
 
-    And the norm of the gradient that it follows, over all variables, a float32 scalar.
+    The norm, a float32 scalar, is Euclidean and over all variables.
 
     Args:
         loss: float32 scalar to minimise.
@@ -344,9 +344,9 @@ def training(
         rate: float32 scalar, the learning rate.
         global_step: int64 variable.
     """
-    stepper = OPTIMIZERS[optimizer](rate)
-    gradients = stepper.compute_gradients(loss)
-    train_op = stepper.apply_gradients(gradients, global_step)
+    method = OPTIMIZERS[optimizer](rate)
+    gradients = method.compute_gradients(loss)
+    train_op = method.apply_gradients(gradients, global_step)
     return train_op, tf.linalg.global_norm([gradient for gradient, _ in gradients])
 
 

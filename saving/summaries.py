@@ -78,7 +78,7 @@ class Log:
         self._events.append(tf.Event(wall_time=time.time(), step=step, **content))
 
     def add_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Add a point to each of some curves, by their names; there may be none."""
+        """Add a point to each curve that is named; there may be none."""
         values = [
             tf.Summary.Value(tag=name, simple_value=value)
             for name, value in scalars.items()

@@ -96,9 +96,10 @@ def as_tensorboard_reads(
     return reader.Reload()
 
 
-def curves(save_dir: Path) -> dict[str, list[tuple[int, float]]]:
+def curves(
+    reader: event_accumulator.EventAccumulator,
+) -> dict[str, list[tuple[int, float]]]:
     """Return the points (step, value) of each curve."""
-    reader = as_tensorboard_reads(save_dir)
     return {
         tag: [(point.step, point.value) for point in reader.Scalars(tag)]
         for tag in reader.Tags()["scalars"]
@@ -108,19 +109,19 @@ def curves(save_dir: Path) -> dict[str, list[tuple[int, float]]]:
 def test_tensorboard_reads_the_rows_of_the_history_and_the_graph(
     undisturbed: Path,
 ) -> None:
-    save_dir = undisturbed
     expected = defaultdict(list)
-    for row in checkpoints.read_config(save_dir).history:
+    for row in checkpoints.read_config(undisturbed).history:
         for name, value in vars(row).items():
             expected[f"evaluation/{name}"].append((row.step, np.float32(value)))
     for name in ("step", "epoch", "learning_rate"):
         del expected[f"evaluation/{name}"]
-    found = curves(save_dir)
+    reader = as_tensorboard_reads(undisturbed)
+    found = curves(reader)
     assert {tag for tag in found if tag.startswith("evaluation")} == expected.keys()
     for tag, points in expected.items():
         assert [step for step, _ in points] == [5, 10, 12]
         assert found[tag] == points
-    names = {node.name for node in as_tensorboard_reads(save_dir).Graph().node}
+    names = {node.name for node in reader.Graph().node}
     assert {"images", "layer_1/Conv2D", "full_connection_2/linear"} <= names
 
 
@@ -141,7 +142,7 @@ def test_points_of_a_batch_are_what_was_minimised_and_how(
         LABEL_SMOOTHING=0,
         CHECKPOINT_SECONDS=0,
     )
-    found = curves(save_dir)
+    found = curves(as_tensorboard_reads(save_dir))
     batch = {tag: dict(points) for tag, points in found.items() if "batch" in tag}
     assert {tuple(points) for points in batch.values()} == {(3, 6, 9, 12)}
     evaluated = dict(found["evaluation/training_loss"])
@@ -187,7 +188,8 @@ def test_misread_test_images_are_shown_with_both_digits(
 
 
 def test_no_validation_images_have_no_curve(run_train: Callable[..., Path]) -> None:
-    found = curves(run_train(VALIDATION_SIZE=0, LENGTH="5 steps"))
+    save_dir = run_train(VALIDATION_SIZE=0, LENGTH="5 steps")
+    found = curves(as_tensorboard_reads(save_dir))
     evaluated = {tag for tag in found if tag.startswith("evaluation")}
     assert evaluated == {"evaluation/training_loss", "evaluation/training_accuracy"}
 
@@ -231,10 +233,14 @@ def test_a_run_killed_between_its_events_and_its_checkpoint_has_no_double_point(
 ) -> None:
     with pytest.raises(Killed):
         run_train(dies_at=moment)
-    newest = events(tmp_path / "save")[-1].step
-    assert newest > checkpoints.read_config(tmp_path / "save").step or moment == 5
+    save_dir = tmp_path / "save"
+    newest = events(save_dir)[-1].step
+    assert newest > checkpoints.read_config(save_dir).step or moment == 5
+    follower = as_tensorboard_reads(save_dir)
     run_train("--resume")
-    assert events(tmp_path / "save") == whole
+    assert events(save_dir) == whole
+    # A TensorBoard that had read what was cut off sees no double either.
+    assert curves(follower.Reload()) == curves(as_tensorboard_reads(save_dir))
 
 
 @pytest.mark.parametrize("tail", [b"\x17", b"\x20" + bytes(19), bytes(4096)])
