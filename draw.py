@@ -218,7 +218,7 @@ def listen(port: int | None) -> socket.socket:
         try:
             return socket.create_server((HOST, number))
         except OSError as error:
-            problem = error.strerror
+            problem = os.strerror(error.errno)
     which = f"{PORTS[0]} to {PORTS[-1]}" if port is None else port
     raise cli.UserError(f"port {which}: {problem}; name another one with --port")
 
