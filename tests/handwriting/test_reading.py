@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,7 +27,10 @@ def predict_image(
     """Run predict.py --image; return its status, stdout and stderr."""
 
     def run(*flags: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(predict, "restore", lambda _: network())
+        reader = SimpleNamespace(
+            probabilities=network().probabilities, folder=tmp_path / "save"
+        )
+        monkeypatch.setattr(predict, "restore", lambda _: reader)
         flags = ("--save_dir", tmp_path / "save", "--image", *flags)
         monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, flags)])
         monkeypatch.chdir(tmp_path)
