@@ -21,6 +21,7 @@ from handwriting.ink import (
     bounds,
     find_ink,
     grey_levels,
+    printed_lines,
     share_of_light_paper,
     weighted_median,
 )
@@ -200,8 +201,8 @@ def _find_groups(grey: np.ndarray) -> tuple[Ink, list[Group], int]:
             best, chosen = score, (trial, window, longest, ink, groups)
     trial, window, longest_stroke, ink, groups = chosen
     framed, margin = _with_margin(grey, trial)
-    if step == 1 and longest_stroke > max(framed.shape):
-        return ink, groups, margin  # the picture has no place for a printed line
+    if step == 1 and not printed_lines(ink.mask, longest_stroke).any():
+        return ink, groups, margin
     ink, groups = _groups_of_ink(
         framed, window * step, trial.dark, longest_stroke * step
     )

@@ -137,6 +137,7 @@ class Ink(NamedTuple):
     strength: np.ndarray  # float32 (h, w), share of the strongest contrast nearby
     labels: np.ndarray  # int32 (h, w), 0 is paper
     parts: list[Part]
+    mask: np.ndarray  # bool (h, w), ink with printed lines
 
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
@@ -243,7 +244,8 @@ def find_ink(grey: np.ndarray, window: int, dark: bool, longest_stroke: float) -
         contrast = smooth
         smooth = ndimage.gaussian_filter(smooth, SECOND_BLUR)
         threshold = _ink_threshold(smooth)
-    lines = _printed_lines(smooth > threshold, longest_stroke)
+    mask = smooth > threshold
+    lines = printed_lines(mask, longest_stroke)
     smooth[lines] = contrast[lines] = 0
     labels, _ = ndimage.label(smooth > threshold, EIGHT_NEIGHBOURS)
     strongest = _strongest_nearby(smooth, labels)
@@ -252,7 +254,7 @@ def find_ink(grey: np.ndarray, window: int, dark: bool, longest_stroke: float) -
     parts = _measure_parts(picture, paper, smooth, labels)
     if _cut_touching_digits(labels, parts):
         parts = _measure_parts(picture, paper, smooth, labels)
-    return Ink(contrast / strongest, labels, parts)
+    return Ink(contrast / strongest, labels, parts, mask)
 
 
 def _ink_threshold(contrast: np.ndarray) -> float:
@@ -284,8 +286,16 @@ def _strongest_nearby(contrast: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return strongest
 
 
-def _printed_lines(ink: np.ndarray, longest_stroke: float) -> np.ndarray:
-    """Return where printed lines are, without strokes that cross them: bool (h, w)."""
+def printed_lines(ink: np.ndarray, longest_stroke: float) -> np.ndarray:
+    """Return where printed lines are, without strokes that cross them.
+
+    Args:
+        ink: bool array of shape (h, w).
+        longest_stroke: pixels; printed lines are longer.
+
+    Returns:
+        Bool array of the same shape.
+    """
     across = _lines_across(ink, longest_stroke)
     # Without them, nothing at a crossing looks like a stroke across the other line.
     return across | _lines_across((ink & ~across).T, longest_stroke).T

@@ -133,7 +133,7 @@ def printed(*lines: tuple[slice, slice]) -> np.ndarray:
 def test_a_printed_line_goes_on_behind_a_digit() -> None:
     digit = np.s_[90:150, 60:160]
     page = printed(*(np.s_[row : row + 3, :] for row in (30, 120, 210)), digit)
-    rest = page & ~ink._printed_lines(page, 90)
+    rest = page & ~ink.printed_lines(page, 90)
     assert rest[digit].all()
     assert not rest[:, :50].any()
     assert not rest[:, 170:].any()
@@ -143,17 +143,17 @@ def test_a_row_of_strokes_is_not_followed_beyond_them() -> None:
     rows = (40, 120, 200)
     dash = [np.s_[row : row + 3, 400:420] for row in rows]
     page = printed(*(np.s_[row : row + 3, :200] for row in rows), *dash)
-    rest = page & ~ink._printed_lines(page, 90)
+    rest = page & ~ink.printed_lines(page, 90)
     assert all(rest[one].all() for one in dash)
 
 
 def test_stems_that_touch_the_frame_are_no_printed_lines() -> None:
     stems = printed(*(np.s_[:66, x : x + 4] for x in range(30, 500, 90)))
-    assert not ink._printed_lines(stems, 90).any()
+    assert not ink.printed_lines(stems, 90).any()
 
 
 def test_nothing_is_left_where_printed_lines_cross() -> None:
     across = [np.s_[row : row + 3, :] for row in (30, 90, 150, 210)]
     down = [np.s_[:, x : x + 3] for x in range(20, 500, 60)]
     page = printed(*across, *down)
-    assert not (page & ~ink._printed_lines(page, 90)).any()
+    assert not (page & ~ink.printed_lines(page, 90)).any()
