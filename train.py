@@ -105,7 +105,7 @@ class Graph(NamedTuple):
     loss: tf.Tensor  # what is minimised, mean over the batch
     learning_rate: tf.Tensor
     gradient_norm: tf.Tensor
-    evaluation: tuple[tf.Tensor, tf.Tensor]  # sum of losses, number of right answers
+    evaluation: tuple[tf.Tensor, tf.Tensor]  # sum of losses, what images are read as
     logits: tf.Tensor  # float32 of shape [batch_size, 10]
     all_finite: tf.Tensor  # whether every variable is
     saver: tf.train.Saver
@@ -209,18 +209,18 @@ def is_evaluated(step: int, run: Run) -> bool:
     return after > before or step == run.total_steps
 
 
-def sum_of_losses_and_right_answers(
+def sum_of_losses_and_answers(
     session: tf.Session, graph: Graph, images: np.ndarray, labels: np.ndarray
-) -> tuple[float, int]:
+) -> tuple[float, np.ndarray]:
     """Evaluate images without dropout and distortion, in batches."""
-    total, right = 0.0, 0
+    total, answers = 0.0, [np.zeros(0, np.int32)]
     for start in range(0, len(images), EVAL_BATCH):
         batch = slice(start, start + EVAL_BATCH)
         feed = {graph.images: images[batch], graph.labels: labels[batch]}
-        batch_loss, batch_right = session.run(graph.evaluation, feed)
+        batch_loss, batch_answers = session.run(graph.evaluation, feed)
         total += float(batch_loss)
-        right += int(batch_right)
-    return total, right
+        answers.append(batch_answers)
+    return total, np.concatenate(answers)
 
 
 def evaluate(
@@ -236,8 +236,8 @@ def evaluate(
         ("training", data.train.images[sample], data.train.labels[sample]),
         ("validation", data.validation.images, data.validation.labels),
     ):
-        loss, right = sum_of_losses_and_right_answers(session, graph, images, labels)
-        count = len(images)
+        loss, answers = sum_of_losses_and_answers(session, graph, images, labels)
+        count, right = len(images), np.count_nonzero(answers == labels)
         values[f"{split}_loss"] = loss / count if count else None
         values[f"{split}_accuracy"] = right / count if count else None
     return Evaluation(
@@ -318,21 +318,12 @@ def finish(
     checkpoints.restore(session, run, run.best, tf.trainable_variables())
     temperature = fit_temperature(*logits_for_calibration(session, graph, data))
     images, labels = data.test.images, data.test.labels
-    answers = logits_of(session, graph, images).argmax(axis=1)
+    _, answers = sum_of_losses_and_answers(session, graph, images, labels)
     log.add_mistakes(run.step, images, answers, labels)
     log.write()
     accuracy = np.count_nonzero(answers == labels) / len(labels)
     run = replace(run, test_accuracy=accuracy, temperature=temperature)
     return checkpoints.write_config(run)
-
-
-def logits_of(session: tf.Session, graph: Graph, images: np.ndarray) -> np.ndarray:
-    """Return the logits of images without dropout and distortion, (n, 10)."""
-    logits = [
-        session.run(graph.logits, {graph.images: images[start : start + EVAL_BATCH]})
-        for start in range(0, len(images), EVAL_BATCH)
-    ]
-    return np.concatenate(logits)
 
 
 def logits_for_calibration(
@@ -345,7 +336,11 @@ def logits_for_calibration(
     """
     split = data.validation if data.validation.num_examples else data.train
     images, labels = split.images[:CALIBRATION], split.labels[:CALIBRATION]
-    return logits_of(session, graph, images), labels
+    logits = [
+        session.run(graph.logits, {graph.images: images[start : start + EVAL_BATCH]})
+        for start in range(0, len(images), EVAL_BATCH)
+    ]
+    return np.concatenate(logits), labels
 
 
 def write_history(run: Run) -> None:

@@ -170,9 +170,9 @@ def test_cross_entropy_agrees_with_scipy(session: tf.Session) -> None:
             atol=1e-5,
         )
     labels_in = tf.constant(labels, tf.int32)
-    loss, right = session.run(model.evaluation(logits, labels_in, "cross_entropy"))
+    loss, answers = session.run(model.evaluation(logits, labels_in, "cross_entropy"))
     assert loss == pytest.approx(-log_p[np.arange(13), labels].sum(), rel=1e-5)
-    assert right == (logits.argmax(axis=1) == labels).sum()
+    assert (answers == logits.argmax(axis=1)).all()
 
 
 def test_quadratic_loss_agrees_with_numpy(
