@@ -8,7 +8,9 @@ read with it. The table is also written to benchmarks/results/thresholds.md. It 
 hour on two cores.
 """
 
+import contextlib
 from collections.abc import Iterator
+from unittest import mock
 
 import numpy as np
 import sheets
@@ -50,11 +52,14 @@ def varied(value: Number, factor: float) -> Number:
     return other if other != value else value + (1 if factor > 1 else -1)
 
 
-def set_threshold(name: str, value: Number) -> None:
-    """Set a constant wherever the picture code has it."""
-    for module in ALSO_IN:
-        if hasattr(module, name):
-            setattr(module, name, value)
+@contextlib.contextmanager
+def changed(name: str, value: Number, number: Number) -> Iterator[None]:
+    """Set a threshold of this value to another number, wherever it is imported."""
+    with contextlib.ExitStack() as stack:
+        for module in ALSO_IN:
+            if getattr(module, name, None) == value:
+                stack.enter_context(mock.patch.object(module, name, number))
+        yield
 
 
 def digits_right(network: predict.Classifier, made: list[sheets.Sheet]) -> int:
@@ -90,9 +95,8 @@ def main() -> None:
     for file, name, value in thresholds():
         rights = []
         for factor in FACTORS:
-            set_threshold(name, varied(value, factor))
-            rights.append(digits_right(network, made))
-        set_threshold(name, value)
+            with changed(name, value, varied(value, factor)):
+                rights.append(digits_right(network, made))
         lines.append(f"| {file}: {name} | {value} | {rights[0]} | {rights[1]} |")
         print(lines[-1], flush=True)
     RESULTS.mkdir(exist_ok=True)
