@@ -31,6 +31,7 @@ from handwriting import pictures, reading
 
 if TYPE_CHECKING:
     import fastapi
+    import gradio
 
 HOST = "127.0.0.1"  # this machine alone
 PORTS = range(7860, 7960)  # the first free one is used
@@ -144,6 +145,37 @@ def build_page(network: predict.Classifier, hardest: str) -> "fastapi.FastAPI":
     import fastapi
     import gradio
 
+    app = fastapi.FastAPI()
+    app.middleware("http")(_refuse_long)
+    return gradio.mount_gradio_app(
+        app,
+        _blocks(network, hardest),
+        path="/",
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        css=part("style.css"),
+        theme=gradio.themes.Base(font="system-ui", font_mono="monospace"),
+    )
+
+
+async def _refuse_long(
+    request: "fastapi.Request",
+    pass_on: "Callable[[fastapi.Request], Awaitable[fastapi.Response]]",
+) -> "fastapi.Response":
+    """Answer a request that is too long, or does not say how long it is."""
+    from fastapi import Response
+
+    length = request.headers.get("content-length")
+    if request.method == "POST" and int(length or sys.maxsize) > MAX_REQUEST:
+        return Response(f"over {MAX_REQUEST:,} bytes", 413)
+    return await pass_on(request)
+
+
+def _blocks(network: predict.Classifier, hardest: str) -> "gradio.Blocks":
+    """Return the pad, the answer, and what passes from one to the other."""
+    import gradio
+
     one_at_a_time = threading.Lock()  # many at once would only share the cores
 
     def read(drawing: str) -> str:
@@ -176,28 +208,7 @@ def build_page(network: predict.Classifier, hardest: str) -> "fastapi.FastAPI":
             show_progress="hidden",
             trigger_mode="always_last",
         )
-    app = fastapi.FastAPI()
-
-    @app.middleware("http")
-    async def refuse_long(
-        request: fastapi.Request,
-        pass_on: Callable[[fastapi.Request], Awaitable[fastapi.Response]],
-    ) -> fastapi.Response:
-        length = request.headers.get("content-length")
-        if request.method == "POST" and int(length or sys.maxsize) > MAX_REQUEST:
-            return fastapi.Response(f"over {MAX_REQUEST:,} bytes", 413)
-        return await pass_on(request)
-
-    return gradio.mount_gradio_app(
-        app,
-        blocks,
-        path="/",
-        footer_links=[],
-        run_history=False,
-        ssr_mode=False,
-        css=part("style.css"),
-        theme=gradio.themes.Base(font="system-ui", font_mono="monospace"),
-    )
+    return blocks
 
 
 def part(name: str) -> str:

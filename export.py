@@ -29,7 +29,7 @@ import input_data
 import predict
 from common import cli, files
 from common.cli import UserError
-from common.paths import DATA_DIR, SAVE_DIR, from_here, shown
+from common.paths import SAVE_DIR, from_here, shown
 from common.session import available_cores, session_config, tf, without_noise
 from model import IMAGE_SIZE, PIXELS
 from saving import checkpoints, networks, resume
@@ -175,14 +175,8 @@ def training_images(run: Run | None, data_dir: Path | None) -> np.ndarray:
     Raises:
         UserError, DataError: there are none.
     """
-    if data_dir and not data_dir.exists():
-        raise UserError(
-            f"{data_dir} does not exist: --data_dir names a folder with the files of "
-            "MNIST, or of a data set of the same form"
-        )
     name = "mnist" if data_dir or run is None else resume.data_set_of(run)
-    folder = data_dir or (existing_data_dir(run) if run else DATA_DIR)
-    _, data = input_data.load(name, folder, 0)
+    _, data = input_data.load(name, existing_data_dir(run, data_dir), 0)
     images = data.train.images
     # Evenly spread, for a folder of pictures has one digit after the other.
     chosen = np.linspace(0, len(images) - 1, min(len(images), RANGE_IMAGES), dtype=int)

@@ -22,7 +22,7 @@ import numpy as np
 import input_data
 import model
 from common import cli
-from common.paths import DATA_DIR, SAVE_DIR, from_here
+from common.paths import SAVE_DIR, from_here
 from common.session import available_cores, cpu_has_bfloat16, session_config, tf
 from saving import networks
 from saving.networks import SavedNetwork
@@ -190,17 +190,10 @@ def load_test_images(
         run: the training run; None, of another script, means MNIST.
         data_dir: another folder, with any data set of MNIST's form; None for the same.
     """
-    if data_dir:
-        if not data_dir.exists():
-            raise cli.UserError(
-                f"{data_dir} does not exist: --data_dir names a folder with the files "
-                "of MNIST, or of a data set of the same form"
-            )
-        dataset = "pictures" if run and run.data.name == "pictures" else "mnist"
-        return input_data.load_test(dataset, data_dir)
-    if run is None:
-        return input_data.load_test("mnist", DATA_DIR)
-    return input_data.load_test(run.data.name, existing_data_dir(run))
+    dataset = run.data.name if run else "mnist"
+    if data_dir and dataset != "pictures":
+        dataset = "mnist"
+    return input_data.load_test(dataset, existing_data_dir(run, data_dir))
 
 
 def print_predictions(

@@ -42,6 +42,11 @@ def find(path: Path) -> SavedNetwork:
         UserError: there is none, it is damaged, or it fits no network of model.py; or
             it is not clear which one is the newest.
     """
+    if _files(path) and (path.parent / checkpoints.CONFIG).exists():
+        raise UserError(
+            f"{path} is in a folder of train.py, whose best checkpoint is taken: name "
+            f"the folder, --save_dir {path.parent}"
+        )
     if not (path / checkpoints.CONFIG).exists():
         checkpoint = _newest(path) if path.is_dir() else path
         if checkpoint and _files(checkpoint):

@@ -11,7 +11,7 @@ import augment
 import input_data
 import model
 from common.cli import UserError
-from common.paths import ROOT, absolute
+from common.paths import DATA_DIR, ROOT, absolute
 from common.session import available_cores, cpu_has_bfloat16, tf
 from common.settings import FOLDERS, RULES, CommandLine, Settings, checked
 
@@ -175,12 +175,26 @@ def overridden_constants(command: CommandLine) -> dict[str, Any]:
     }
 
 
-def existing_data_dir(run: Run) -> Path:
-    """Return the folder of a run's data.
+def existing_data_dir(run: Run | None, named: Path | None = None) -> Path:
+    """Return the folder of a run's data, or the one that was named now.
+
+    Args:
+        run: the training run; None, of another script, means MNIST.
+        named: another folder, with any data set of MNIST's form.
 
     Raises:
-        UserError: it is gone. Nothing is downloaded to a folder that nobody named now.
+        UserError: it is gone. Nothing is downloaded to a folder of a run that nobody
+            named now.
     """
+    if named:
+        if not named.exists():
+            raise UserError(
+                f"{named} does not exist: --data_dir names a folder with the files of "
+                "MNIST, or of a data set of the same form"
+            )
+        return named
+    if run is None:
+        return DATA_DIR
     if run.data.name == "digits":  # of format 2
         raise UserError(
             f"{run.settings.save_dir} holds a network for the digits of scikit-learn, "

@@ -142,6 +142,8 @@ def test_the_script_reads_ours(
         monkeypatch, tiny_dir, tmp_path / "ours", LENGTH="2 steps"
     )
     run = checkpoints.read_config(save_dir)
+    with pytest.raises(cli.UserError, match=r"in a folder of train\.py, whose"):
+        predict.restore(save_dir / run.best)
     ours = model_probabilities_without_temperature(save_dir, data.images, monkeypatch)
     assert run.best == run.newest_checkpoint
     assert np.abs(script_reads(save_dir, data.images) - ours).max() < 1e-6
