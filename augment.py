@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from common.session import tf
+from model import RandomKey, uniform
 
 # ---------------------------------------------------------------------- constants
 # Limits at strength 1: each amount is uniform between minus and plus its limit.
@@ -16,7 +17,7 @@ AFFINE = {
 
 
 def augment(
-    images: tf.Tensor, limits: Mapping[str, float], strength: tf.Tensor, key: tf.Tensor
+    images: tf.Tensor, limits: Mapping[str, float], strength: tf.Tensor, key: RandomKey
 ) -> tf.Tensor:
     """Distort images where `strength` is above 0; return them unchanged otherwise.
 
@@ -31,7 +32,7 @@ def augment(
 
 
 def random_affine(
-    images: tf.Tensor, limits: Mapping[str, float], strength: tf.Tensor, key: tf.Tensor
+    images: tf.Tensor, limits: Mapping[str, float], strength: tf.Tensor, key: RandomKey
 ) -> tf.Tensor:
     """Rotate, scale, shear and shift each image by its own random amounts.
 
@@ -42,14 +43,14 @@ def random_affine(
         images: float32 tensor of shape [batch_size, size, size, 1].
         limits: of each amount, as in AFFINE.
         strength: float32 scalar that multiplies the limits.
-        key: int64 tensor of shape [2] that decides the amounts.
+        key: of `model.random_key`, decides the amounts.
 
     Returns:
         Float32 tensor of the same shape: bilinear interpolation, zeros from outside.
     """
     names = ("rotation", "scaling", "scaling", "shear", "shift", "shift")
     most = strength * tf.constant([limits[name] for name in names])
-    amounts = tf.random.stateless_uniform([tf.shape(images)[0], 6], key, -most, most)
+    amounts = uniform(tf.stack([tf.shape(images)[0], len(names)]), key, -most, most)
     angle, growth_x, growth_y, shear, shift_x, shift_y = tf.unstack(amounts, axis=1)
     cos, sin = tf.cos(angle), tf.sin(angle)
     scale_x, scale_y = 1 + growth_x, 1 + growth_y

@@ -11,7 +11,7 @@ project follows, so that its checkpoints can be restored.
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from common import cli
 from common.session import tf
@@ -35,6 +35,48 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 IMAGE_SIZE = 28  # pixels
 PIXELS = IMAGE_SIZE**2
 CLASSES = 10
+
+# ------------------------------------------------------------------------- randomness
+
+
+class RandomKey(NamedTuple):
+    """What decides the random numbers of one use in one step."""
+
+    numbers: tf.Tensor  # int64 of shape [2]
+    part: int = 0  # which part of the batch this process has
+    parts: int = 1  # equal ones, of one process each
+
+
+def random_key(
+    seed: int, global_step: tf.Tensor, stream: int, part: int = 0, parts: int = 1
+) -> RandomKey:
+    """Return the key of a random operation.
+
+    Randomness is a function of (seed, step), so that there is no state to save;
+    `stream`, 0 or 1, keeps the uses of one step apart.
+    """
+    first = tf.constant(2 * seed + stream, tf.int64)
+    return RandomKey(tf.stack([first, tf.cast(global_step, tf.int64)]), part, parts)
+
+
+KEYS_PER_LAYER = 2**40  # more than `random_key` has: seeds are below 2**31
+
+
+def uniform(
+    shape: tf.Tensor,
+    key: RandomKey,
+    low: tf.Tensor | float = 0.0,
+    high: tf.Tensor | float = 1.0,
+) -> tf.Tensor:
+    """Return random numbers from `low` to below `high`, float32 of `shape`.
+
+    One process that has part of a batch gets the rows that it would have in the
+    numbers for all of it.
+    """
+    whole = tf.concat([shape[:1] * key.parts, shape[1:]], 0) if key.parts > 1 else shape
+    numbers = tf.random.stateless_uniform(whole, key.numbers, low, high)
+    return tf.split(numbers, key.parts)[key.part] if key.parts > 1 else numbers
+
 
 # ------------------------------------------------------------------------- layers
 
@@ -96,7 +138,7 @@ def fc(
 
 
 def dropout(
-    x: tf.Tensor, keep_prob: tf.Tensor | None, key: tf.Tensor | None, layer: int = 0
+    x: tf.Tensor, keep_prob: tf.Tensor | None, key: RandomKey | None, layer: int = 0
 ) -> tf.Tensor:
     """Zero each unit with probability 1 - keep_prob, scale the rest by 1 / keep_prob.
 
@@ -114,24 +156,12 @@ def dropout(
         return x
 
     def drop() -> tf.Tensor:
-        layer_key = key - tf.constant([layer * KEYS_PER_LAYER, 0], tf.int64)
-        kept = tf.random.stateless_uniform(tf.shape(x), layer_key) < keep_prob
+        layer_numbers = key.numbers - tf.constant([layer * KEYS_PER_LAYER, 0], tf.int64)
+        kept = uniform(tf.shape(x), key._replace(numbers=layer_numbers)) < keep_prob
         return tf.where(kept, x / tf.cast(keep_prob, x.dtype), tf.zeros_like(x))
 
     return tf.identity(tf.cond(keep_prob < 1.0, drop, lambda: x), "dropout")
 
-
-def random_key(seed: int, global_step: tf.Tensor, stream: int) -> tf.Tensor:
-    """Return the int64 [2] key of a stateless random operation.
-
-    Randomness is a function of (seed, step), so that there is no state to save;
-    `stream`, 0 or 1, keeps the uses of one step apart.
-    """
-    first = tf.constant(2 * seed + stream, tf.int64)
-    return tf.stack([first, tf.cast(global_step, tf.int64)])
-
-
-KEYS_PER_LAYER = 2**40  # more than `random_key` has: seeds are below 2**31
 
 # ----------------------------------------------------------------------- networks
 
@@ -139,7 +169,7 @@ KEYS_PER_LAYER = 2**40  # more than `random_key` has: seeds are below 2**31
 def cnn(
     images: tf.Tensor,
     keep_prob: tf.Tensor | None = None,
-    key: tf.Tensor | None = None,
+    key: RandomKey | None = None,
     *,
     kernel_size: int,
     conv_1_filters: int,
@@ -172,7 +202,7 @@ def cnn(
 def mlp(
     images: tf.Tensor,
     keep_prob: tf.Tensor | None = None,
-    key: tf.Tensor | None = None,
+    key: RandomKey | None = None,
     *,
     units: Sequence[int],
     activation: str = "relu",
@@ -217,7 +247,7 @@ def inference(
     network: str,
     architecture: dict[str, Any],
     keep_prob: tf.Tensor | None = None,
-    key: tf.Tensor | None = None,
+    key: RandomKey | None = None,
 ) -> tf.Tensor:
     """Build a network; return its logits, float32 of shape [batch_size, 10].
 
@@ -332,7 +362,11 @@ def learning_rate(
 
 
 def training(
-    loss: tf.Tensor, optimizer: str, rate: tf.Tensor, global_step: tf.Tensor
+    loss: tf.Tensor,
+    optimizer: str,
+    rate: tf.Tensor,
+    global_step: tf.Tensor,
+    average: Callable[[tf.Tensor], tf.Tensor] = lambda gradient: gradient,
 ) -> tuple[tf.Operation, tf.Tensor]:
     """Return the operation that takes and counts one step, and the gradient's norm.
 
@@ -343,9 +377,10 @@ def training(
         optimizer: a name in OPTIMIZERS.
         rate: float32 scalar, the learning rate.
         global_step: int64 variable.
+        average: of a gradient over all workers.
     """
     method = OPTIMIZERS[optimizer](rate)
-    gradients = method.compute_gradients(loss)
+    gradients = [(average(g), v) for g, v in method.compute_gradients(loss)]
     train_op = method.apply_gradients(gradients, global_step)
     return train_op, tf.linalg.global_norm([gradient for gradient, _ in gradients])
 

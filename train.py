@@ -29,6 +29,7 @@ import model
 from augment import augment
 from common import cli, files, plots
 from common.calibration import fit_temperature
+from common.cluster import Cluster, joined
 from common.session import session_config, tf
 from common.settings import CommandLine, Settings, read_command_line
 from saving import checkpoints, resume, summaries
@@ -37,8 +38,11 @@ from saving.run import (
     Run,
     append_history,
     existing_data_dir,
+    from_json,
     new_run,
+    on_this_machine,
     summarize,
+    to_json,
 )
 
 # ---------------------------------------------------------------------- constants
@@ -111,7 +115,7 @@ class Graph(NamedTuple):
     saver: tf.train.Saver
 
 
-def build_graph(run: Run) -> Graph:
+def build_graph(run: Run, workers: Cluster) -> Graph:
     """Build the graph of a run in the default graph."""
     settings = run.settings
     tf.set_random_seed(settings.seed)
@@ -122,9 +126,10 @@ def build_graph(run: Run) -> Graph:
     strength = tf.placeholder_with_default(0.0, [], "augment")
 
     images = model.as_images(pixels)
-    key = model.random_key(settings.seed, global_step, stream=0)
+    share = workers.index, workers.size  # of the random numbers of a batch
+    key = model.random_key(settings.seed, global_step, 0, *share)
     images = augment(images, run.affine, strength, key)
-    key = model.random_key(settings.seed, global_step, stream=1)
+    key = model.random_key(settings.seed, global_step, 1, *share)
     logits = model.inference(images, settings.network, run.architecture, keep_prob, key)
     loss = model.loss(logits, labels, settings.loss, settings.label_smoothing)
     rate = model.learning_rate(
@@ -135,7 +140,7 @@ def build_graph(run: Run) -> Graph:
         settings.warmup,
     )
     train_op, gradient_norm = model.training(
-        loss, settings.optimizer, rate, global_step
+        loss, settings.optimizer, rate, global_step, workers.average
     )
     weights = [v for v in tf.global_variables() if v.dtype.is_floating]
     return Graph(
@@ -144,7 +149,7 @@ def build_graph(run: Run) -> Graph:
         keep_prob,
         strength,
         train_op,
-        loss,
+        workers.average(loss),
         rate,
         gradient_norm,
         model.evaluation(logits, labels, settings.loss),
@@ -163,6 +168,7 @@ def run_steps(
     settings: Settings,
     data: input_data.DataSet,
     steps: range,
+    workers: Cluster,
 ) -> Iterator[tuple[int, dict[str, float]]]:
     """Run the training steps with these numbers, from 1; yield each when it is done.
 
@@ -171,6 +177,7 @@ def run_steps(
     Raises:
         cli.UserError: the loss is no longer a finite number.
     """
+    part = workers.part(settings.batch_size)
     feed = {graph.keep_prob: settings.keep_prob, graph.augment: settings.augment}
     logged = {
         "batch/loss": graph.loss,
@@ -181,15 +188,17 @@ def run_steps(
         total=steps.stop - 1,
         initial=steps.start - 1,
         unit="step",
-        disable=None,
+        disable=None if workers.leads else True,
         leave=False,
     ) as bar:
         for step in steps:
-            feed[graph.images], feed[graph.labels] = input_data.batch(
+            images, labels = input_data.batch(
                 data, settings.seed, step - 1, settings.batch_size
             )
+            feed[graph.images], feed[graph.labels] = images[part], labels[part]
             fetches = logged if step % LOG_STEPS == 0 else {}
-            _, loss, scalars = session.run((graph.train_op, graph.loss, fetches), feed)
+            fetches = (graph.train_op, graph.loss, fetches)
+            _, loss, scalars = workers.run(session, fetches, feed)
             if not math.isfinite(loss):
                 raise not_finite(f"the loss is {loss}", step, settings)
             bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
@@ -271,8 +280,10 @@ def save(
     return checkpoints.save(session, graph.saver, run)
 
 
-def train(run: Run, data: input_data.Datasets) -> Run:
-    """Train to the end of the run, saving on the way; return the finished run.
+def train(run: Run, data: input_data.Datasets, workers: Cluster) -> Run:
+    """Train to the end of the run, with all workers; return it.
+
+    Worker 0 saves on the way, and returns the finished run.
 
     Raises:
         cli.UserError: the numbers are no longer finite, or saving failed.
@@ -280,31 +291,65 @@ def train(run: Run, data: input_data.Datasets) -> Run:
     """
     with (
         tf.Graph().as_default(),
-        tf.Session(config=session_config(run.threads, run.bfloat16)) as session,
+        workers.session(session_config(run.threads, run.bfloat16)) as session,
         cli.noted_signals() as signals,
     ):
-        graph = build_graph(run)
+        graph = build_graph(run, workers)
         session.run(tf.global_variables_initializer())
-        if run.checkpoints:
+        if workers.leads and run.checkpoints:
             name = run.newest_checkpoint
             checkpoints.restore(session, run, name, tf.global_variables())
             print(f"resuming from step {run.step} of {run.total_steps}")
-        log = summaries.Log(run, session.graph)
-        started = saved = time.monotonic()
-        steps = range(run.step + 1, run.total_steps + 1)
-        for step, scalars in run_steps(session, graph, run.settings, data.train, steps):
-            log.add_scalars(step, scalars)
-            evaluated = is_evaluated(step, run)
-            due = time.monotonic() - saved >= run.settings.checkpoint_seconds
-            if not (evaluated or due or signals):
-                continue
-            run = save(session, graph, replace(run, step=step), data, log, evaluated)
-            saved = time.monotonic()
-            if evaluated:
-                tqdm.write(evaluation_line(run, saved - started), file=sys.stdout)
-            if signals and step < run.total_steps:
-                raise stopped(signals[0], run)
-        return finish(session, graph, run, data, log)
+        workers.start(session, tf.global_variables(), signals)
+        if workers.leads:
+            return train_and_save(session, graph, run, data, workers)
+        return train_with_worker_0(session, graph, run, data, workers)
+
+
+def train_and_save(
+    session: tf.Session,
+    graph: Graph,
+    run: Run,
+    data: input_data.Datasets,
+    workers: Cluster,
+) -> Run:
+    """Take the steps that are left; evaluate and save on the way; finish the run."""
+    log = summaries.Log(run, session.graph)
+    started = saved = time.monotonic()
+    steps = range(run.step + 1, run.total_steps + 1)
+    loop = run_steps(session, graph, run.settings, data.train, steps, workers)
+    for step, scalars in loop:
+        log.add_scalars(step, scalars)
+        evaluated = is_evaluated(step, run)
+        due = time.monotonic() - saved >= run.settings.checkpoint_seconds
+        if not (evaluated or due or workers.signal):
+            continue
+        run = save(session, graph, replace(run, step=step), data, log, evaluated)
+        saved = time.monotonic()
+        if evaluated:
+            tqdm.write(evaluation_line(run, saved - started), file=sys.stdout)
+        if workers.signal and step < run.total_steps:
+            raise stopped(workers.signal, run)
+    workers.meeting.expect_the_end()
+    return finish(session, graph, run, data, log)
+
+
+def train_with_worker_0(
+    session: tf.Session,
+    graph: Graph,
+    run: Run,
+    data: input_data.Datasets,
+    workers: Cluster,
+) -> Run:
+    """Take the steps that are left, which worker 0 saves; return when it is done."""
+    steps = range(run.step + 1, run.total_steps + 1)
+    loop = run_steps(session, graph, run.settings, data.train, steps, workers)
+    for step, _ in loop:
+        if workers.signal and step < run.total_steps:
+            workers.meeting.wait_for_the_end()
+            raise stopped(workers.signal, replace(run, step=step))
+    workers.meeting.wait_for_the_end()
+    return run
 
 
 def finish(
@@ -418,27 +463,53 @@ def begin_or_resume(command: CommandLine) -> tuple[Run, input_data.Datasets]:
     return summaries.with_folder(run), data
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Train; print the test accuracy and what to run next.
-
-    Args:
-        arguments: flags and their values; None for those of the command line.
-    """
-    command = read_command_line(globals(), RECIPES, __doc__, arguments)
+def lead(command: CommandLine, workers: Cluster) -> None:
+    """Train and save; print the test accuracy and what to run next."""
     save_dir = command.settings.save_dir
     with checkpoints.lock(save_dir):
         run, data = begin_or_resume(command)
+        workers.refuse_uneven(run.settings.batch_size)
+        workers.meeting.send_run(to_json(run))
         checkpoints.prepare(run)
         if run.finished:
             print(f"already finished at step {run.step}")
         else:
-            run = train(run, data)
+            run = train(run, data, workers)
         write_history(run)  # again for a finished run, which may have lost it
     if run.data.name != "mnist":
         print(input_data.NOT_MNIST[run.data.name], file=sys.stderr)
     right = round(run.test_accuracy * run.data.test)
     print(f"test accuracy {cli.accuracy_text(right, run.data.test)}")
     print(f"next: python predict.py --index 1{cli.save_dir_flag(save_dir)}")
+
+
+def follow(command: CommandLine, workers: Cluster) -> None:
+    """Train the run of worker 0 with it; save and print nothing."""
+    run = from_json(workers.meeting.receive_run(), command.settings.save_dir)
+    run = on_this_machine(run, command.settings)
+    source, data = input_data.load(
+        resume.data_set_of(run), run.settings.data_dir, run.settings.validation_size
+    )
+    resume.compare_data(run, summarize(source, data))
+    workers.meeting.ready()
+    if run.finished:
+        workers.meeting.wait_for_the_end()
+    else:
+        train(run, data, workers)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, alone or as one of the workers that TF_CONFIG names.
+
+    Args:
+        arguments: flags and their values; None for those of the command line.
+    """
+    command = read_command_line(globals(), RECIPES, __doc__, arguments)
+    with joined(command.settings, command.startup_seconds) as workers:
+        if workers.leads:
+            lead(command, workers)
+        else:
+            follow(command, workers)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ class Contender(NamedTuple):
 def graph_mode(data: input_data.Datasets, threads: int, bfloat16: bool) -> Contender:
     """This project's own training loop and graph."""
     import train
+    from common.cluster import Cluster
     from common.session import session_config, tf
     from common.settings import RULES, CommandLine, Settings, checked
     from saving.run import DataSummary, new_run
@@ -43,11 +44,12 @@ def graph_mode(data: input_data.Datasets, threads: int, bfloat16: bool) -> Conte
     constants = {name: checked(name, getattr(train, name.upper())) for name in RULES}
     constants |= {"augment": 0.0, "label_smoothing": 0.0, "schedule": "constant"}
     settings = Settings(**constants)
-    command = CommandLine(settings, settings, frozenset(), False, False)
+    command = CommandLine(settings, settings, frozenset(), False, False, 0)
     sizes = {split: getattr(data, split).num_examples for split in data._fields}
     run = new_run(command, DataSummary("mnist", "", **sizes))
     with tf.Graph().as_default() as tf_graph:
-        graph = train.build_graph(run)
+        alone = Cluster()
+        graph = train.build_graph(run, alone)
         logits = tf_graph.get_tensor_by_name("full_connection_2/linear:0")
         digits = tf.argmax(logits, 1)
         session = tf.Session(config=session_config(threads, bfloat16))
@@ -57,7 +59,7 @@ def graph_mode(data: input_data.Datasets, threads: int, bfloat16: bool) -> Conte
     def steps(batch_size: int, count: int) -> None:
         sized = replace(settings, batch_size=batch_size)
         numbers = range(1, count + 1)
-        for _ in train.run_steps(session, graph, sized, data.train, numbers):
+        for _ in train.run_steps(session, graph, sized, data.train, numbers, alone):
             pass
 
     def infer() -> np.ndarray:

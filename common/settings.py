@@ -61,6 +61,16 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
+def _seconds(text: str) -> float:
+    """Return a number of seconds above 0; a type for argparse."""
+    try:
+        if 0 < float(text) < math.inf:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text} is no number of seconds above 0")
+
+
 class Rule(NamedTuple):
     """Which values a setting accepts."""
 
@@ -130,6 +140,7 @@ class Settings:
 
 
 FOLDERS = ("data_dir", "save_dir")
+STARTUP_SECONDS = 300.0
 SWITCHES = {
     "resume": "resume the run that SAVE_DIR holds, from its newest checkpoint",
     "overwrite": "replace the run that SAVE_DIR holds, even if it was interrupted",
@@ -163,6 +174,7 @@ class CommandLine(NamedTuple):
     given: frozenset[str]  # the settings that a recipe or a flag gives
     resume: bool
     overwrite: bool
+    startup_seconds: float
 
     def with_length(self, length: str) -> "CommandLine":
         """Return what was asked for, with a length in place of AUTO."""
@@ -191,7 +203,7 @@ def read_command_line(
     """
     parser = _parser(constants, recipes, description)
     flags = vars(parser.parse_args(arguments))
-    switches = {name: flags.pop(name) for name in SWITCHES}
+    switches = {name: flags.pop(name) for name in (*SWITCHES, "startup_seconds")}
     recipe = {key.lower(): value for key, value in recipes[flags.pop("recipe")].items()}
     for unit in UNITS:
         if unit in flags:
@@ -235,6 +247,13 @@ def _parser(
         )
     parser.add_argument(
         "--recipe", choices=recipes, default="default", help=_listed(recipes)
+    )
+    parser.add_argument(
+        "--startup_seconds",
+        metavar="VALUE",
+        type=_seconds,
+        default=STARTUP_SECONDS,
+        help=f"to wait for the other workers of TF_CONFIG (now {STARTUP_SECONDS})",
     )
     one_of = parser.add_mutually_exclusive_group()
     for name, text in SWITCHES.items():

@@ -147,14 +147,12 @@ def new_run(command: CommandLine, data: DataSummary) -> Run:
             f"BATCH_SIZE is {settings.batch_size}; it must be 1 to {data.train}, the "
             "number of training images"
         )
-    bfloat16 = {"on": True, "off": False}.get(settings.bfloat16, cpu_has_bfloat16())
     return Run(
         settings=settings,
         overridden=overridden_constants(command),
         architecture=model.ARCHITECTURES[settings.network],
         affine=augment.AFFINE,
-        threads=settings.threads or available_cores(),
-        bfloat16=bfloat16,
+        **_of_this_machine(settings),
         data=data,
         # Not by the package's name: tensorflow-cpu and tf-nightly are TensorFlow too.
         versions={
@@ -163,6 +161,18 @@ def new_run(command: CommandLine, data: DataSummary) -> Run:
             "numpy": np.__version__,
         },
     )
+
+
+def _of_this_machine(settings: Settings) -> dict[str, Any]:
+    """Return what a run uses of this machine, by its name in Run."""
+    bfloat16 = {"on": True, "off": False}.get(settings.bfloat16, cpu_has_bfloat16())
+    return {"threads": settings.threads or available_cores(), "bfloat16": bfloat16}
+
+
+def on_this_machine(run: Run, settings: Settings) -> Run:
+    """Return the run of another machine with this one's folder of data and CPU."""
+    own = replace(run.settings, data_dir=settings.data_dir)
+    return replace(run, settings=own, **_of_this_machine(settings))
 
 
 def overridden_constants(command: CommandLine) -> dict[str, Any]:
