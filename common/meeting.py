@@ -85,14 +85,16 @@ class Connection:
             raise LostError
         return message
 
-    def has_ended(self) -> bool:
-        """Return whether the other end has closed it, without waiting."""
+    def has_left(self) -> bool:
+        """Return whether the other end, of which nothing is expected, said goodbye."""
         try:
             self.socket.setblocking(False)
-            return self.socket.recv(1, socket.MSG_PEEK) == b""
+            self.socket.recv(1, socket.MSG_PEEK)  # a message, or nothing: the end
         except BlockingIOError:
             return False
         except OSError:
+            return True
+        else:
             return True
         finally:
             self.socket.setblocking(True)
@@ -140,21 +142,23 @@ class Meeting:
                 self._meet_first(facts, seconds, deadline)
                 return
             print(f"{self.name(0)} waits for {len(self.addresses) - 1} more")
-            hellos = self._meet_others(listener, seconds, deadline)
-        for worker, theirs in sorted(hellos.items()):
-            self._compare(facts, theirs, worker)
+            self._meet_others(listener, facts, seconds, deadline)
 
     def _meet_others(
-        self, listener: socket.socket, seconds: float, deadline: float
-    ) -> dict[int, dict[str, str]]:
-        """Accept connections until all workers have said hello; return their facts."""
-        facts: dict[int, dict[str, str]] = {}
-        while missing := set(range(1, len(self.addresses))) - facts.keys():
+        self,
+        listener: socket.socket,
+        facts: Mapping[str, str],
+        seconds: float,
+        deadline: float,
+    ) -> None:
+        """Accept connections until all workers have said hello."""
+        others = range(1, len(self.addresses))
+        while missing := [w for w in others if w not in self._connections]:
             listener.settimeout(max(1e-3, deadline - time.monotonic()))
             try:
                 connected, _ = listener.accept()
             except TimeoutError:
-                names = ", ".join(self.name(worker) for worker in sorted(missing))
+                names = ", ".join(self.name(worker) for worker in missing)
                 raise MeetingError(
                     f"not started within {seconds:g} s: {names}: start train.py there, "
                     "or wait longer with --startup_seconds"
@@ -168,30 +172,36 @@ class Meeting:
                 connection.close()  # no worker: a scanner, say
                 continue
             connected.settimeout(None)
-            if worker in facts and not self._connections[worker].has_ended():
-                text = f"two processes were started as worker {worker}"
-                connection.send(stop=text)
-                raise MeetingError(f"{text}: give each an index of its own")
+            try:
+                self._accept(worker, theirs, facts)
+            except MeetingError as error:
+                connection.send(stop=str(error))
+                raise
             connection.send(welcome=True)
-            self._connections[worker], facts[worker] = connection, theirs
-        return facts
+            self._connections[worker] = connection
 
-    def _compare(
-        self, ours: Mapping[str, str], theirs: Mapping[str, str], worker: int
+    def _accept(
+        self, worker: int, theirs: Mapping[str, str], ours: Mapping[str, str]
     ) -> None:
-        """Raise MeetingError where another worker would run with something else."""
+        """Raise MeetingError where a worker that said hello does not belong here."""
+        known = self._connections.get(worker)
+        if known and not known.has_left():  # else it was started again
+            raise MeetingError(
+                f"two processes were started as worker {worker}: give each an index of "
+                "its own in TF_CONFIG"
+            )
         for name in [*ours, *theirs]:
             here, there = ours.get(name), theirs.get(name)
             if here == there:
                 continue
             if name.endswith(".py"):
                 raise MeetingError(
-                    f"{name} on {self.name(worker)} differs from that on "
-                    f"{self.name(0)}: copy the same files to every host"
+                    f"{name} on worker {worker} differs from that on {self.name(0)}: "
+                    "copy the same files to every host"
                 )
             raise MeetingError(
-                f"{name} is {there} on {self.name(worker)}, but {here} on "
-                f"{self.name(0)}: it must be the same on every host"
+                f"{name} is {there} on worker {worker}, but {here} on {self.name(0)}: "
+                "it must be the same on every host"
             )
 
     def _meet_first(

@@ -18,7 +18,14 @@ from common.paths import ROOT
 os.environ.pop("DISPLAY", None)  # no test opens a window
 # No test finds what this machine's user has: a copy of MNIST, a mirror, a proxy.
 os.environ["KERAS_HOME"] = os.devnull
-for name in ("MNIST_MIRROR", "http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+for name in (
+    "TF_CONFIG",
+    "MNIST_MIRROR",
+    "http_proxy",
+    "HTTP_PROXY",
+    "https_proxy",
+    "HTTPS_PROXY",
+):
     os.environ.pop(name, None)
 # A shell lets what it starts in the background ignore Ctrl-C; tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

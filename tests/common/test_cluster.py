@@ -1,0 +1,570 @@
+"""The workers of a run: TF_CONFIG, how they meet, what they compute, how they end."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import model
+from common.cli import UserError
+from common.cluster import Cluster, read_tf_config
+from common.meeting import Meeting, MeetingError
+from common.paths import ROOT
+from common.session import tf
+from saving import checkpoints
+
+# ------------------------------------------------------------------------ TF_CONFIG
+
+
+def tf_config(addresses: list[str], index: int) -> str:
+    task = {"type": "worker", "index": index}
+    return json.dumps({"cluster": {"worker": addresses}, "task": task})
+
+
+HOSTS = ["host0:2222", "host1:2222"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ([""], 0)),
+        ("{}", ([""], 0)),
+        ('{"cluster": {}, "task": {"type": "worker", "index": 0}}', ([""], 0)),
+        (tf_config(HOSTS, 1), (HOSTS, 1)),
+        (tf_config(["[::1]:2222"], 0), (["[::1]:2222"], 0)),
+        # Vertex AI and Kubeflow: a chief is the first worker, an index may be a text.
+        (
+            '{"cluster": {"worker": ["b:1", "c:1"], "chief": ["a:1"]}, "task": '
+            '{"type": "worker", "index": "1"}, "environment": "cloud"}',
+            (["a:1", "b:1", "c:1"], 2),
+        ),
+        (
+            '{"cluster": {"worker": ["b:1"], "chief": ["a:1"]}, "task": '
+            '{"type": "chief", "index": 0}}',
+            (["a:1", "b:1"], 0),
+        ),
+    ],
+)
+def test_tf_config_names_the_workers(text: str, expected: tuple) -> None:
+    assert read_tf_config(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("host0:2222", "it is host0:2222"),
+        ("[1]", "it is"),
+        ('{"cluster": {"worker": ["a:1"]}}', "it is"),
+        (tf_config(["a"], 0), "it is"),
+        (tf_config(["a:0"], 0), "it is"),
+        (tf_config(["a:70000"], 0), "it is"),
+        (tf_config([":2222"], 0), "it is"),
+        (tf_config(["a:1", "a:1"], 0), "address twice"),
+        (tf_config(["a:1", "b:1"], 2), "2 of type 'worker', and the index is 2"),
+        (tf_config(["a:1", "b:1"], -1), "the index is -1"),
+        (
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}}',
+            "0 of type 'chief'",
+        ),
+        (
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "evaluator", '
+            '"index": 0}}',
+            "'evaluator', and only workers and a chief",
+        ),
+        (
+            '{"cluster": {"ps": ["b:1"], "worker": ["a:1"]}, "task": {"type": "ps", '
+            '"index": 0}}',
+            "'ps', and only workers and a chief",
+        ),
+    ],
+)
+def test_another_tf_config_is_refused_in_one_line(text: str, what: str) -> None:
+    with pytest.raises(UserError, match=re.escape(what)) as raised:
+        read_tf_config(text)
+    assert "TF_CONFIG cannot be used" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+# -------------------------------------------------------------------------- meeting
+
+
+def free_addresses(count: int) -> list[str]:
+    """Return addresses of this machine whose ports nobody uses."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+
+
+class Worker(threading.Thread):
+    """A meeting in a thread, with what it raised."""
+
+    def __init__(
+        self,
+        addresses: list[str],
+        index: int,
+        facts: dict[str, str] | None = None,
+        seconds: float = 20.0,
+    ) -> None:
+        """Start to meet."""
+        super().__init__(daemon=True)
+        self.meeting = Meeting(addresses, index)
+        self.arguments = (facts or {"SEED": "1"}, seconds)
+        self.error: MeetingError | UserError | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Meet."""
+        try:
+            self.meeting.open(*self.arguments)
+        except UserError as error:
+            self.error = error
+            self.meeting.close(str(error))
+
+    def ended(self) -> str | None:
+        """Return the text of what it raised, when it has met or failed."""
+        self.join(30)
+        assert not self.is_alive()
+        return None if self.error is None else str(self.error)
+
+
+def test_workers_meet_whatever_else_connects_and_in_any_order() -> None:
+    addresses = free_addresses(3)
+    late = [Worker(addresses, index) for index in (2, 1)]
+    time.sleep(0.2)
+    first = Worker(addresses, 0)
+    host, port = addresses[0].split(":")
+    for message in (b"GET / HTTP/1.1\r\n\r\n", b"", b'{"hello": []}\n', b"[1]\n"):
+        with contextlib.suppress(OSError):
+            stranger = socket.create_connection((host, int(port)), 5)
+            stranger.sendall(message)
+            stranger.close()
+    assert [worker.ended() for worker in (first, *late)] == [None] * 3
+    followers = [worker.meeting for worker in late]
+    runs: list[object] = []
+
+    def follow(meeting: Meeting) -> None:
+        runs.append(meeting.receive_run())
+        meeting.ready()
+
+    threads = [threading.Thread(target=follow, args=[m]) for m in followers]
+    for thread in threads:
+        thread.start()
+    first.meeting.send_run({"step": 7})
+    for thread in threads:
+        thread.join(10)
+    assert runs == [{"step": 7}] * 2
+    first.meeting.close(None)
+    for meeting in followers:
+        meeting.wait_for_the_end()
+
+
+def test_missing_workers_are_named_on_the_others() -> None:
+    addresses = free_addresses(4)
+    present = [Worker(addresses, 0, seconds=1.0), Worker(addresses, 2)]
+    expected = (
+        f"not started within 1 s: worker 1 ({addresses[1]}), worker 3 ({addresses[3]}):"
+    )
+    for worker in present:
+        if worker.meeting.index == 0:
+            assert (worker.ended() or "").startswith(expected)
+        else:  # it has met worker 0, and waits for the run
+            assert worker.ended() is None
+            with pytest.raises(MeetingError, match=re.escape(expected)):
+                worker.meeting.receive_run()
+
+
+def test_worker_0_that_does_not_answer_is_named() -> None:
+    addresses = free_addresses(2)
+    text = Worker(addresses, 1, seconds=0.5).ended()
+    assert re.search(rf"worker 0 \({addresses[0]}\) did not answer within 0.5 s", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("BATCH_SIZE", "BATCH_SIZE is 50 on worker 1, but 100 on worker 0"),
+        ("model.py", "model.py on worker 1 differs from that on worker 0"),
+    ],
+)
+def test_a_worker_that_differs_is_named_on_both(name: str, expected: str) -> None:
+    addresses = free_addresses(2)
+    workers = [
+        Worker(addresses, 0, {name: "100"}),
+        Worker(addresses, 1, {name: "50"}),
+    ]
+    for worker in workers:
+        assert (worker.ended() or "").startswith(expected)
+
+
+def test_two_processes_with_one_index_are_refused_and_a_restarted_one_is_not() -> None:
+    addresses = free_addresses(3)
+    first = Worker(addresses, 0)
+    once = Worker(addresses, 1)
+    assert once.ended() is None
+    once.meeting.close("stopped by Ctrl-C")
+    again = Worker(addresses, 1)
+    assert again.ended() is None
+    assert first.is_alive()
+    assert "two processes" in (Worker(addresses, 1).ended() or "")
+    assert "two processes" in (first.ended() or "")
+
+
+def test_a_taken_port_is_named() -> None:
+    addresses = free_addresses(2)
+    with socket.create_server(("", int(addresses[0].rpartition(":")[2]))):
+        text = Worker(addresses, 0).ended()
+    assert (text or "").startswith(f"cannot listen at {addresses[0]} (Address already")
+
+
+# --------------------------------------------------------------------------- graphs
+
+
+def test_the_parts_of_the_workers_are_the_whole_batch() -> None:
+    batch = np.arange(12)
+    parts = [batch[Cluster(["a:1"] * 3, index).part(12)] for index in range(3)]
+    assert (np.concatenate(parts) == batch).all()
+    with pytest.raises(UserError, match=r"is 100; on 3 workers .* of 3"):
+        Cluster(["a:1"] * 3).refuse_uneven(100)
+
+
+def test_a_part_of_a_batch_has_its_own_rows_of_the_random_numbers() -> None:
+    def numbers(rows: int, *part: int) -> np.ndarray:
+        with tf.Graph().as_default(), tf.Session() as session:
+            key = model.random_key(3, tf.constant(5), 1, *part)
+            shape = tf.stack([tf.constant(rows), 7])
+            return session.run(model.uniform(shape, key, -1.0, 1.0))
+
+    parts = [numbers(5, index, 3) for index in range(3)]
+    assert (np.concatenate(parts) == numbers(15)).all()
+
+
+# ------------------------------------------------------------------------ whole runs
+
+# train.py, which in the end prints a checksum of all variables.
+HASHING = """
+import hashlib, sys
+import train
+from common import cli
+from common.session import tf
+
+run_steps = train.run_steps
+
+def hashing_steps(session, *args):
+    yield from run_steps(session, *args)
+    digest = hashlib.sha256()
+    for value in session.run(tf.global_variables()):
+        digest.update(value.tobytes())
+    print("variables", digest.hexdigest())
+
+train.run_steps = hashing_steps
+sys.argv[0] = "train.py"
+cli.run(train.main)
+"""
+FLAGS = ("--steps=12", "--batch_size=24", "--validation_size=13", "--threads=1")
+FLAGS += ("--min_eval_steps=3", "--learning_rate=1e-4")
+
+
+def start(
+    config: str, data_dir: Path, save_dir: Path, *flags: object, root: Path = ROOT
+) -> subprocess.Popen:
+    """Start train.py as one of the workers."""
+    where = [f"--data_dir={data_dir}", f"--save_dir={save_dir}"]
+    return subprocess.Popen(
+        [sys.executable, "-c", HASHING, *where, *FLAGS, *map(str, flags)],
+        env=os.environ | {"TF_CONFIG": config},
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+class Ended:
+    """What a worker printed, and its exit status."""
+
+    def __init__(self, process: subprocess.Popen) -> None:
+        """Wait for it."""
+        try:
+            self.out, err = process.communicate(timeout=180)
+        finally:
+            process.kill()
+        self.status = process.returncode
+        self.err = re.sub(r"^(data: .*: )?not MNIST: .*\n", "", err, flags=re.MULTILINE)
+        self.hash = re.findall(r"^variables (\w+)$", self.out, re.MULTILINE)
+
+
+def start_all(
+    count: int, data_dir: Path, folder: Path, *flags: object
+) -> list[subprocess.Popen]:
+    addresses = free_addresses(count) if count > 1 else [""]
+    return [
+        start(
+            tf_config(addresses, index) if count > 1 else "",
+            data_dir,
+            folder / str(index),
+            *flags,
+        )
+        for index in range(count)
+    ]
+
+
+def ended(processes: list[subprocess.Popen]) -> list[Ended]:
+    return [Ended(process) for process in processes]
+
+
+@pytest.fixture(scope="module")
+def one_process(
+    tiny_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> checkpoints.Run:
+    """A run of one process."""
+    folder = tmp_path_factory.mktemp("one")
+    assert [each.status for each in ended(start_all(1, tiny_dir, folder))] == [0]
+    return checkpoints.read_config(folder / "0")
+
+
+def assert_same(save_dir: Path, expected: checkpoints.Run) -> None:
+    """Compare a run of several processes with that of one, up to rounding."""
+    run = checkpoints.read_config(save_dir)
+    assert [row.step for row in run.history] == [row.step for row in expected.history]
+    for ours, theirs in zip(run.history, expected.history, strict=True):
+        for name in ("learning_rate", "training_loss", "validation_loss"):
+            assert getattr(ours, name) == pytest.approx(getattr(theirs, name), rel=1e-5)
+    assert run.test_accuracy == expected.test_accuracy
+    readers = [
+        tf.train.load_checkpoint(str(each.settings.save_dir / each.newest_checkpoint))
+        for each in (run, expected)
+    ]
+    for name in readers[0].get_variable_to_shape_map():
+        ours, theirs = (reader.get_tensor(name) for reader in readers)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_several_workers_train_what_one_process_does(
+    count: int, tiny_dir: Path, tmp_path: Path, one_process: checkpoints.Run
+) -> None:
+    workers = ended(start_all(count, tiny_dir, tmp_path))
+    assert [(worker.status, worker.err) for worker in workers] == [(0, "")] * count
+    assert len({tuple(worker.hash) for worker in workers}) == 1
+    assert_same(tmp_path / "0", one_process)
+    assert [path.name for path in tmp_path.iterdir()] == ["0"]  # worker 0 alone saves
+    for worker in workers[1:]:
+        assert re.fullmatch(
+            r"worker \d \(.*\) waits for worker 0 \(.*\)\nvariables \w+\n", worker.out
+        )
+
+
+def wait_for_step(save_dir: Path, step: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with contextlib.suppress(UserError):
+            if checkpoints.read_config(save_dir).step >= step:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"no step {step}")
+
+
+LONG = "--steps=100000", "--checkpoint_seconds=0.5"
+
+
+def test_a_signal_to_one_stops_all_after_the_same_step_and_more_workers_resume(
+    tiny_dir: Path, tmp_path: Path
+) -> None:
+    workers = start_all(2, tiny_dir, tmp_path, *LONG)
+    wait_for_step(tmp_path / "0", 2)
+    workers[1].send_signal(signal.SIGTERM)
+    stopped = ended(workers)
+    assert [worker.status for worker in stopped] == [143, 143]
+    steps = [
+        re.fullmatch(r"train.py: stopped by SIGTERM at step (\d+) of .*\n", worker.err)
+        for worker in stopped
+    ]
+    step = checkpoints.read_config(tmp_path / "0").step
+    assert [int(match[1]) for match in steps] == [step, step]
+    # The others need no folder: they are sent the variables.
+    flags = "--resume", f"--steps={100_000}", "--checkpoint_seconds=0.5"
+    workers = start_all(3, tiny_dir, tmp_path, *flags)
+    wait_for_step(tmp_path / "0", step + 5)
+    workers[0].send_signal(signal.SIGINT)
+    resumed = ended(workers)
+    assert [worker.status for worker in resumed] == [130] * 3
+    assert f"resuming from step {step} of 100000\n" in resumed[0].out
+
+
+def test_a_resumed_run_of_other_workers_ends_as_one_process_does(
+    tiny_dir: Path, tmp_path: Path, one_process: checkpoints.Run
+) -> None:
+    save_dir = tmp_path / "0"
+    shutil.copytree(one_process.settings.save_dir, save_dir)
+    run = checkpoints.read_config(save_dir)
+    assert len(run.checkpoints) > 1
+    newest = save_dir / f"{run.newest_checkpoint}.index"
+    newest.write_bytes(b"damaged")  # so that the one before is resumed
+    workers = ended(start_all(2, tiny_dir, tmp_path, "--resume"))
+    assert [worker.status for worker in workers] == [0, 0]
+    assert "resuming from step" in workers[0].out
+    assert len({tuple(worker.hash) for worker in workers}) == 1
+    assert_same(save_dir, one_process)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_worker_is_named_on_the_others(
+    victim: int, tiny_dir: Path, tmp_path: Path
+) -> None:
+    workers = start_all(3, tiny_dir, tmp_path, *LONG)
+    wait_for_step(tmp_path / "0", 2)
+    workers[victim].kill()
+    begun = time.monotonic()
+    for index, worker in enumerate(ended(workers)):
+        if index != victim:
+            assert worker.status == 1
+            assert re.fullmatch(
+                rf"train\.py: worker {victim} \(.*\) is gone: stopped; .* --resume\n",
+                worker.err,
+            )
+    assert time.monotonic() - begun < 30
+    run = checkpoints.read_config(tmp_path / "0")
+    checkpoints.verify(run, run.newest_checkpoint)
+
+
+@pytest.fixture
+def namespaces() -> Iterator[list[list[str]]]:
+    """Two hosts on one link: what runs a command on each, and what cuts it."""
+    name = f"mnist{os.getpid()}"
+    outer, inner = f"{name}-a", f"{name}-b"
+    commands = [
+        f"ip netns add {outer}",
+        f"ip netns add {inner}",
+        f"ip -n {outer} link add eth0 type veth peer name eth0 netns {inner}",
+        f"ip -n {outer} addr add 10.99.0.1/24 dev eth0",
+        f"ip -n {inner} addr add 10.99.0.2/24 dev eth0",
+        f"ip -n {outer} link set eth0 up",
+        f"ip -n {inner} link set eth0 up",
+        f"ip -n {outer} link set lo up",
+        f"ip -n {inner} link set lo up",
+    ]
+    try:
+        for command in commands:
+            subprocess.run(command.split(), check=True, capture_output=True)
+        yield [["ip", "netns", "exec", each] for each in (outer, inner)]
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no network namespaces here: {error}")
+    finally:
+        for each in (outer, inner):
+            with contextlib.suppress(OSError):
+                delete = ["ip", "netns", "del", each]
+                subprocess.run(delete, check=False, capture_output=True)
+
+
+def test_a_cut_link_is_noticed_by_both_ends(
+    namespaces: list[list[str]], tiny_dir: Path, tmp_path: Path
+) -> None:
+    addresses = ["10.99.0.1:2222", "10.99.0.2:2222"]
+    processes = []
+    for index, prefix in enumerate(namespaces):
+        where = [f"--data_dir={tiny_dir}", f"--save_dir={tmp_path / str(index)}"]
+        command = [*prefix, sys.executable, str(ROOT / "train.py"), *where]
+        processes.append(
+            subprocess.Popen(
+                [*command, *FLAGS, *LONG],
+                env=os.environ | {"TF_CONFIG": tf_config(addresses, index)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    wait_for_step(tmp_path / "0", 2)
+    cut = [*namespaces[0], "ip", "link", "set", "eth0", "down"]
+    subprocess.run(cut, check=True)
+    begun = time.monotonic()
+    for worker, other in zip(ended(processes), (1, 0), strict=True):
+        assert worker.status == 1
+        text = rf"train\.py: worker {other} \({addresses[other]}\) is gone: .*\n"
+        assert re.fullmatch(text, worker.err)
+    assert time.monotonic() - begun < 30
+
+
+def test_workers_with_other_data_stop_with_one_line_each(
+    tiny_dir: Path, tmp_path: Path, other_data: Path
+) -> None:
+    addresses = free_addresses(2)
+    workers = ended(
+        [
+            start(tf_config(addresses, index), data_dir, tmp_path / str(index))
+            for index, data_dir in enumerate((tiny_dir, other_data))
+        ]
+    )
+    assert [worker.status for worker in workers] == [1, 1]
+    assert workers[1].err.startswith("train.py: the data differ from those this run")
+    assert workers[0].err.startswith("train.py: worker 1 (127.0.0.1:")
+    assert "stopped: the data differ" in workers[0].err
+    assert [worker.err.count("\n") for worker in workers] == [1, 1]
+    assert not (tmp_path / "0" / checkpoints.CONFIG).exists()
+
+
+@pytest.fixture
+def other_data(tmp_path: Path) -> Path:
+    """Another data set of the same sizes."""
+    from helpers import write_set
+
+    return write_set(tmp_path / "other", seed=1)
+
+
+def test_workers_with_other_constants_or_files_stop_with_one_line_each(
+    tiny_dir: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    for pattern in ("*.py", "common/*.py", "saving/*.py"):
+        for path in ROOT.glob(pattern):
+            target = copy / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    addresses = free_addresses(2)
+    for flag, edited, expected in (
+        ("--seed=2", False, "SEED is 2 on worker 1, but 1 on worker 0"),
+        ("--seed=1", True, "augment.py on worker 1 differs from that on worker 0"),
+    ):
+        if edited:
+            with (copy / "augment.py").open("a") as file:
+                file.write("# edited\n")
+        first = start(tf_config(addresses, 0), tiny_dir, tmp_path / "0")
+        second = start(tf_config(addresses, 1), tiny_dir, tmp_path, flag, root=copy)
+        for worker in ended([first, second]):
+            assert worker.status == 1
+            assert worker.err.startswith(f"train.py: {expected}")
+            assert worker.err.count("\n") == 1
+
+
+def test_a_failing_save_of_worker_0_is_told_by_all(
+    tiny_dir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "history.csv").write_text("of another program")
+    workers = ended(start_all(2, tiny_dir, tmp_path))
+    assert [worker.status for worker in workers] == [1, 1]
+    assert re.fullmatch(r"train\.py: .* holds history.csv, which .*\n", workers[0].err)
+    assert re.fullmatch(
+        r"train\.py: worker 0 \(.*\) stopped: .* holds history.csv.*\n", workers[1].err
+    )
+
+
+def test_a_worker_alone_needs_no_network(
+    tiny_dir: Path, tmp_path: Path, run_script: Callable
+) -> None:
+    config = tf_config(["no-such-host.invalid:2222"], 0)
+    done = Ended(start(config, tiny_dir, tmp_path / "0"))
+    assert (done.status, done.err) == (0, "")
