@@ -15,12 +15,15 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import runner  # noqa: F401, puts the project's folder on the path
 
 import input_data
+
+if TYPE_CHECKING:
+    from saving.run import Run
 
 INFERENCE_BATCH = 500
 SEED = 1  # of the order of batches
@@ -33,11 +36,9 @@ class Contender(NamedTuple):
     infer: Callable[[], np.ndarray]  # digits of the test images
 
 
-def graph_mode(data: input_data.Datasets, threads: int, bfloat16: bool) -> Contender:
-    """This project's own training loop and graph."""
+def plain_run(data: input_data.Datasets) -> "Run":
+    """Return a run of train.py's constants that trains as the other frameworks do."""
     import train
-    from common.cluster import Cluster
-    from common.session import session_config, tf
     from common.settings import RULES, CommandLine, Settings, checked
     from saving.run import DataSummary, new_run
 
@@ -46,7 +47,16 @@ def graph_mode(data: input_data.Datasets, threads: int, bfloat16: bool) -> Conte
     settings = Settings(**constants)
     command = CommandLine(settings, settings, frozenset(), False, False, 0)
     sizes = {split: getattr(data, split).num_examples for split in data._fields}
-    run = new_run(command, DataSummary("mnist", "", **sizes))
+    return new_run(command, DataSummary("mnist", "", **sizes))
+
+
+def graph_mode(data: input_data.Datasets, threads: int, bfloat16: bool) -> Contender:
+    """This project's own training loop and graph."""
+    import train
+    from common.cluster import Cluster
+    from common.session import session_config, tf
+
+    run = plain_run(data)
     with tf.Graph().as_default() as tf_graph:
         alone = Cluster()
         graph = train.build_graph(run, alone)
@@ -57,7 +67,7 @@ def graph_mode(data: input_data.Datasets, threads: int, bfloat16: bool) -> Conte
         tf_graph.finalize()
 
     def steps(batch_size: int, count: int) -> None:
-        sized = replace(settings, batch_size=batch_size)
+        sized = replace(run.settings, batch_size=batch_size)
         numbers = range(1, count + 1)
         for _ in train.run_steps(session, graph, sized, data.train, numbers, alone):
             pass

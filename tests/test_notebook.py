@@ -16,9 +16,9 @@ from common.paths import ROOT
 
 # ------------------------------------------------------------------------ notebook
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-(README_CODE,) = re.findall(
-    r"^```python\n(import predict, train\n.*?)```", README, re.S | re.M
+PAGE = (ROOT / "docs" / "notebook.md").read_text(encoding="utf-8")
+(PAGE_CODE,) = re.findall(
+    r"^```python\n(import predict, train\n.*?)```", PAGE, re.S | re.M
 )
 CELLS = {
     "train": "%run train.py --steps 3 --batch_size 50 --validation_size 13 "
@@ -33,7 +33,7 @@ CELLS = {
     "train.VALIDATION_SIZE, train.BATCH_SIZE = 13, 50\n"
     "predict.SAVE_DIR = '{net}'\n"
     "predict.restore.__defaults__ = ('{net}',)",
-    "readme": README_CODE.replace('"200"', '"3"'),
+    "page": PAGE_CODE.replace('"200"', '"3"'),
     "mistake": f"%run predict.py --index {TEST} --save_dir {{net}}",
     "figure": "from matplotlib import pyplot\npyplot.plot([1, 2]);",
     "alive": "import gc\nprint(gc.get_freeze_count(), 6 * 7)",
@@ -97,18 +97,18 @@ def test_a_notebook_trains_predicts_shows_and_lives_on(
     assert labels == "labels       0 1 2"
     assert wrote == f"wrote {net / 'prediction.png'}"
     assert below["import"].values == ["(2, 10)"]
-    assert below["readme"].stdout.count("test accuracy ") == 2
-    assert below["readme"].stdout.count("predict=") == 11
+    assert below["page"].stdout.count("test accuracy ") == 2
+    assert below["page"].stdout.count("predict=") == 11
     refused = f"predict.py: there is no test image {TEST}: --index goes from 0 to 66\n"
     assert below["mistake"].stderr == refused
     assert below["alive"].stdout == "0 42\n"
 
     shown = {name: one.pictures for name, one in below.items() if one.pictures}
-    assert shown == {"train": 1, "predict": 1, "readme": 4, "figure": 1}
+    assert shown == {"train": 1, "predict": 1, "page": 4, "figure": 1}
     raised = {name: one.errors for name, one in below.items() if one.errors}
     assert raised == {"mistake": ["SystemExit"]}
     warned = {name for name, one in below.items() if one.stderr}
-    assert warned == {"train", "readme", "mistake"}
+    assert warned == {"train", "page", "mistake"}
     assert all("not MNIST" in line for line in below["train"].stderr.splitlines())
 
 

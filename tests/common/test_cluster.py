@@ -568,3 +568,29 @@ def test_a_worker_alone_needs_no_network(
     config = tf_config(["no-such-host.invalid:2222"], 0)
     done = Ended(start(config, tiny_dir, tmp_path / "0"))
     assert (done.status, done.err) == (0, "")
+
+
+def test_the_slurm_script_of_the_docs_gives_each_task_its_tf_config(
+    tmp_path: Path,
+) -> None:
+    page = (ROOT / "docs" / "many-machines.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"^```sh\n(#!/bin/bash\n.*?)^```", page, re.S | re.M)
+    for name, text in (
+        ("scontrol", "printf 'node1\\nnode2\\nnode3\\n'"),
+        ("srun", 'for SLURM_PROCID in 0 1 2; do export SLURM_PROCID; "$@"; done'),
+        ("python", 'echo "$TF_CONFIG" "$@"'),
+    ):
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    hosts = ["node1:2222", "node2:2222", "node3:2222"]
+    for index, line in enumerate(done.stdout.splitlines()):
+        assert line.endswith(" train.py")
+        assert read_tf_config(line.removesuffix(" train.py")) == (hosts, index)
+    assert index == 2
