@@ -362,12 +362,13 @@ def epoch_order(seed: int, epoch: int, num_examples: int) -> np.ndarray:
 
 
 def batch(
-    data: DataSet, seed: int, step: int, batch_size: int
+    data: DataSet, seed: int, step: int, batch_size: int, part: slice = slice(None)
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the images and labels of training step `step`, counted from 0.
 
     A function of its arguments alone; `next_batch` has no part in it. A batch that
-    reaches the end of an epoch is filled up from the next one.
+    reaches the end of an epoch is filled up from the next one. `part` says which of its
+    examples are returned.
     """
     n = data.num_examples
     start, stop = step * batch_size, (step + 1) * batch_size
@@ -376,7 +377,7 @@ def batch(
         places = slice(max(0, start - epoch * n), min(n, stop - epoch * n))
         parts.append(epoch_order(seed, epoch, n)[places])
     chosen = np.concatenate(parts) if len(parts) > 1 else parts[0]
-    return data.images[chosen], data.labels[chosen]
+    return data.images[chosen[part]], data.labels[chosen[part]]
 
 
 # ------------------------------------------------ the data that the scripts use

@@ -73,9 +73,19 @@ def uniform(
     One process that has part of a batch gets the rows that it would have in the
     numbers for all of it.
     """
-    whole = tf.concat([shape[:1] * key.parts, shape[1:]], 0) if key.parts > 1 else shape
-    numbers = tf.random.stateless_uniform(whole, key.numbers, low, high)
-    return tf.split(numbers, key.parts)[key.part] if key.parts > 1 else numbers
+    if key.parts == 1:
+        return tf.random.stateless_uniform(shape, key.numbers, low, high)
+    philox = tf.raw_ops.StatelessRandomGetKeyCounter(seed=key.numbers)
+    size = tf.cast(tf.reduce_prod(shape), tf.int64)
+    # Each count of the counter gives four numbers.
+    skipped, rest = key.part * size // 4, key.part * size % 4
+    numbers = tf.raw_ops.StatelessRandomUniformV2(
+        shape=[rest + size],
+        key=philox[0],
+        counter=philox[1] + tf.cast(tf.stack([skipped, 0]), tf.uint64),
+        alg=1,  # Philox
+    )
+    return low + tf.reshape(numbers[rest:], shape) * (high - low)
 
 
 # ------------------------------------------------------------------------- layers

@@ -192,10 +192,9 @@ def run_steps(
         leave=False,
     ) as bar:
         for step in steps:
-            images, labels = input_data.batch(
-                data, settings.seed, step - 1, settings.batch_size
+            feed[graph.images], feed[graph.labels] = input_data.batch(
+                data, settings.seed, step - 1, settings.batch_size, part
             )
-            feed[graph.images], feed[graph.labels] = images[part], labels[part]
             fetches = logged if step % LOG_STEPS == 0 else {}
             fetches = (graph.train_op, graph.loss, fetches)
             _, loss, scalars = workers.run(session, fetches, feed)
@@ -324,13 +323,14 @@ def train_and_save(
         due = time.monotonic() - saved >= run.settings.checkpoint_seconds
         if not (evaluated or due or workers.signal):
             continue
+        if workers.signal or step == run.total_steps:
+            workers.meeting.expect_the_end()
         run = save(session, graph, replace(run, step=step), data, log, evaluated)
         saved = time.monotonic()
         if evaluated:
             tqdm.write(evaluation_line(run, saved - started), file=sys.stdout)
         if workers.signal and step < run.total_steps:
             raise stopped(workers.signal, run)
-    workers.meeting.expect_the_end()
     return finish(session, graph, run, data, log)
 
 
@@ -347,7 +347,9 @@ def train_with_worker_0(
     for step, _ in loop:
         if workers.signal and step < run.total_steps:
             workers.meeting.wait_for_the_end()
-            raise stopped(workers.signal, replace(run, step=step))
+            name = signal.Signals(workers.signal).name
+            cli.warn(f"stopped by {name} at step {step}, which worker 0 has saved")
+            raise SystemExit(128 + workers.signal)
     workers.meeting.wait_for_the_end()
     return run
 

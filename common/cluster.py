@@ -8,9 +8,9 @@ A run on one machine is a cluster of one: the same calls, and nothing is added.
 """
 
 import contextlib
-import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,19 +20,29 @@ import numpy as np
 
 from common import cli, files
 from common.cli import STOPPING, UserError
-from common.meeting import Meeting, MeetingError, split
+from common.meeting import Meeting, MeetingError
 from common.paths import ROOT
 from common.session import tf
 from common.settings import FOLDERS, Settings
+from common.tf_config import read_tf_config
 
-ROLES = ("chief", "worker")  # in this order; a chief is the first worker
-STEP_SECONDS = 600  # that a step waits for the other workers
-# Settings that do not touch the numbers.
-MAY_DIFFER = {*FOLDERS, "threads", "checkpoint_seconds"}
-ROOMS = ("common", "saving")  # folders of what training runs, beside the root's files
-LOST_SECONDS = 30  # until a worker that is gone is named
+STEP_SECONDS = 600  # that a worker waits for the others in a step
+LOST_SECONDS = 30  # until a worker that is gone has been named
+MAY_DIFFER = {*FOLDERS, "threads", "checkpoint_seconds"}  # of the settings
+COMPARED = ("", "common", "saving")  # folders of the files that training runs
 # Numbers of TensorFlow's collectives, the same on all workers.
 GROUP, GRAPH = 1, 1
+# What TensorFlow raises where another worker is the reason.
+LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
+
+
+_server_runs = threading.Event()  # for good: TensorFlow cannot end it
 
 
 class Cluster:
@@ -48,7 +58,10 @@ class Cluster:
         self.size, self.index = len(addresses), index
         self.meeting = Meeting(addresses, index)
         self._instances = 0  # collectives so far
-        self._noted: Sequence[int] = ()  # signals
+        self._own_signals: Sequence[int] = ()  # that this process was sent
+        self._signals: Sequence[int] = ()  # that some worker was sent
+        self._sent: tf.Tensor | None = None  # what each worker feeds: its own
+        self._sent_to_any: tf.Tensor | None = None
 
     @property
     def leads(self) -> bool:
@@ -58,7 +71,7 @@ class Cluster:
     @property
     def signal(self) -> int | None:
         """The number of the signal that some worker was sent, None without one."""
-        return self._noted[0] if self._noted else None
+        return self._signals[0] if self._signals else None
 
     def part(self, batch_size: int) -> slice:
         """Return which examples of a batch are this worker's."""
@@ -87,6 +100,7 @@ class Cluster:
                 yield session
             return
         config.experimental.collective_group_leader = "/job:worker/replica:0/task:0"
+        _server_runs.set()
         workers = tf.train.ClusterSpec({"worker": list(self.meeting.addresses)})
         try:
             server = tf.train.Server(workers, "worker", self.index, config=config)
@@ -137,45 +151,43 @@ class Cluster:
         variables: Sequence[tf.Variable],
         signals: Sequence[int],
     ) -> None:
-        """Give all workers the variables of worker 0.
+        """Give all workers the variables of worker 0; they are connected then.
 
         Args:
             session: of `session`.
             variables: all of the graph, initialised.
             signals: where those that this process is sent are noted.
         """
-        self._noted = signals
-        if self.size == 1:
-            return
-        self._own_signals = signals
-        self._sent = tf.placeholder(tf.float32, [len(STOPPING)])
-        self._sent_to_any = self.average(self._sent)
-        copies = tf.group(*[self._copy_of_first(v) for v in variables])
-        self._run(session, copies)
+        self._own_signals = self._signals = signals
+        if self.size > 1:
+            self._sent = tf.placeholder(tf.float32, [len(STOPPING)])
+            self._sent_to_any = self.average(self._sent)
+            copies = tf.group(*[self._copy_of_first(v) for v in variables])
+            self._run(session, copies, {})
+        self.meeting.connected()
 
     def run(self, session: tf.Session, fetches: Any, feed: dict) -> Any:  # noqa: ANN401
         """Run a step, at the same time as all other workers; return what is fetched.
 
         Raises:
-            UserError: another worker was not heard of for STEP_SECONDS.
+            UserError: the other workers were lost.
         """
         if self.size == 1:
             return session.run(fetches, feed)
-        feed[self._sent] = [signum in self._own_signals for signum in STOPPING]
-        results, sent = self._run(session, (fetches, self._sent_to_any), feed)
+        sent = {self._sent: [signum in self._own_signals for signum in STOPPING]}
+        results, sent = self._run(session, (fetches, self._sent_to_any), feed | sent)
         # The workers learn of a signal in the same step, and stop after it.
-        self._noted = [s for s, share in zip(STOPPING, sent, strict=True) if share]
+        self._signals = [s for s, share in zip(STOPPING, sent, strict=True) if share]
         return results
 
-    def _run(self, session: tf.Session, fetches: Any, feed: dict | None = None) -> Any:  # noqa: ANN401
+    def _run(self, session: tf.Session, fetches: Any, feed: dict) -> Any:  # noqa: ANN401
         options = tf.RunOptions()
         options.experimental.collective_graph_key = GRAPH
         try:
             return session.run(fetches, feed, options)
-        except tf.errors.OpError as error:
-            time.sleep(LOST_SECONDS)  # in which the one that is gone is named
-            reason = error.message.strip().splitlines()[-1]
-            raise UserError(f"lost the other workers ({reason}): stopped") from None
+        except LOST:
+            time.sleep(LOST_SECONDS)  # the meeting names who is gone, and exits
+            raise UserError("a step failed on another worker: stopped") from None
 
 
 @contextlib.contextmanager
@@ -190,6 +202,11 @@ def joined(settings: Settings, startup_seconds: float) -> Iterator[Cluster]:
         UserError: TF_CONFIG is wrong, somebody is missing, or differs from worker 0.
     """
     cluster = Cluster(*read_tf_config(os.environ.get("TF_CONFIG", "")))
+    if _server_runs.is_set():
+        raise UserError(
+            "this process has trained with other workers already, and TensorFlow keeps "
+            "its port: start another process, or unset TF_CONFIG"
+        )
     meeting = cluster.meeting
     failure: str | None = f"{meeting.name(cluster.index)} stopped"
     try:
@@ -197,7 +214,7 @@ def joined(settings: Settings, startup_seconds: float) -> Iterator[Cluster]:
             meeting.open(facts(settings, meeting.addresses), startup_seconds)
         yield cluster
         failure = None
-    except SystemExit:  # after a signal, of which all know
+    except SystemExit:  # after a signal, of which all workers know
         failure = None
         raise
     except Exception as error:
@@ -221,49 +238,7 @@ def facts(settings: Settings, addresses: Sequence[str]) -> dict[str, str]:
     found |= {"TensorFlow": tf.__version__, "NumPy": np.__version__}
     for module in list(sys.modules.values()):
         path = Path(getattr(module, "__file__", None) or os.devnull).resolve()
-        if path.parent in (ROOT, *(ROOT / room for room in ROOMS)):
+        if path.parent in [ROOT / folder for folder in COMPARED]:
             name = path.relative_to(ROOT).as_posix()
             found[name] = files.sha256(path)
     return found
-
-
-def read_tf_config(text: str) -> tuple[list[str], int]:
-    """Return the addresses of all workers, and which of them this one is.
-
-    Args:
-        text: of TF_CONFIG: '{"cluster": {"worker": ["host0:2222", "host1:2222"]},
-            "task": {"type": "worker", "index": 0}}'. Without a cluster, or with one
-            worker, this process is alone.
-
-    Raises:
-        UserError: it is something else.
-    """
-    try:
-        config = json.loads(text or "{}")
-        cluster = config.get("cluster") or {}
-        if not cluster:
-            return [""], 0
-        task = config["task"]
-        role, index = task["type"], int(str(task["index"]))
-        addresses = [address for name in ROLES for address in cluster.get(name, [])]
-        for address in addresses:
-            split(address)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise _wrong(f"it is {text[:200]}") from None
-    for name in (*cluster, role):
-        if name not in ROLES:
-            raise _wrong(f"it has a {name!r}, and only workers and a chief are known")
-    if len(set(addresses)) < len(addresses):
-        raise _wrong("it has an address twice")
-    count = len(cluster.get(role, []))
-    if not 0 <= index < count:
-        raise _wrong(f"it has {count} of type {role!r}, and the index is {index}")
-    return addresses, index + (len(cluster.get("chief", [])) if role == "worker" else 0)
-
-
-def _wrong(what: str) -> UserError:
-    return UserError(
-        f"TF_CONFIG cannot be used, {what}; an example: "
-        '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
-        '"task": {"type": "worker", "index": 0}}'
-    )

@@ -170,9 +170,10 @@ def _of_this_machine(settings: Settings) -> dict[str, Any]:
 
 
 def on_this_machine(run: Run, settings: Settings) -> Run:
-    """Return the run of another machine with this one's folder of data and CPU."""
-    own = replace(run.settings, data_dir=settings.data_dir)
-    return replace(run, settings=own, **_of_this_machine(settings))
+    """Return the run of another machine with this one's data folder, threads, CPU."""
+    own = {name: getattr(settings, name) for name in ("data_dir", "threads")}
+    settings = replace(run.settings, **own)
+    return replace(run, settings=settings, **_of_this_machine(settings))
 
 
 def overridden_constants(command: CommandLine) -> dict[str, Any]:

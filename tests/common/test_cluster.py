@@ -11,24 +11,28 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import model
+from common import cluster
 from common.cli import UserError
-from common.cluster import Cluster, read_tf_config
+from common.cluster import Cluster
 from common.meeting import Meeting, MeetingError
 from common.paths import ROOT
 from common.session import tf
+from common.tf_config import read_tf_config
 from saving import checkpoints
+from saving.run import on_this_machine
 
 # ------------------------------------------------------------------------ TF_CONFIG
 
 
-def tf_config(addresses: list[str], index: int) -> str:
+def tf_config(addresses: list, index: float) -> str:
     task = {"type": "worker", "index": index}
     return json.dumps({"cluster": {"worker": addresses}, "task": task})
 
@@ -51,10 +55,15 @@ HOSTS = ["host0:2222", "host1:2222"]
             (["a:1", "b:1", "c:1"], 2),
         ),
         (
-            '{"cluster": {"worker": ["b:1"], "chief": ["a:1"]}, "task": '
+            '{"cluster": {"worker": ["b:1"], "chief": ["a:1"], "ps": []}, "task": '
             '{"type": "chief", "index": 0}}',
             (["a:1", "b:1"], 0),
         ),
+        (
+            '{"cluster": {"master": ["a:1"]}, "task": {"type": "master", "index": 0}}',
+            (["a:1"], 0),
+        ),
+        ('{"environment": "cloud", "task": {"type": "worker", "index": 0}}', ([""], 0)),
     ],
 )
 def test_tf_config_names_the_workers(text: str, expected: tuple) -> None:
@@ -64,15 +73,27 @@ def test_tf_config_names_the_workers(text: str, expected: tuple) -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("host0:2222", "it is host0:2222"),
-        ("[1]", "it is"),
-        ('{"cluster": {"worker": ["a:1"]}}', "it is"),
-        (tf_config(["a"], 0), "it is"),
-        (tf_config(["a:0"], 0), "it is"),
-        (tf_config(["a:70000"], 0), "it is"),
-        (tf_config([":2222"], 0), "it is"),
+        ("host0:2222", "it is no JSON, or its index is no number: host0:2222"),
+        (tf_config(["a:1"], 0.5), "its index is no number"),
+        ("[1]", "it has no cluster, or no task"),
+        ('{"cluster": ["a:1"]}', "it has no cluster, or no task"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"index": 0}}', "no task with"),
+        # Of Kubeflow's elastic jobs, where a worker does not know the others.
+        (
+            '{"sparseCluster": {"worker": {"1": "a:1"}}, "task": {"type": "worker", '
+            '"index": 0}}',
+            "its cluster has 0 of type 'worker', and the index is 0",
+        ),
+        ('{"task": {"type": "worker", "index": 1}}', "has 0 of type 'worker'"),
+        (tf_config(["a"], 0), "'a' is not host:port"),
+        (tf_config(["a:0"], 0), "'a:0' is not host:port"),
+        (tf_config(["a:70000"], 0), "'a:70000' is not host:port"),
+        (tf_config([":2222"], 0), "':2222' is not host:port"),
+        (tf_config(["a..b:2222"], 0), "'a..b:2222' is not host:port"),
+        (tf_config(["grpc://a:2222"], 0), "'grpc://a:2222' is not host:port"),
+        (tf_config(["a:1", 7], 0), "7 is not host:port"),
         (tf_config(["a:1", "a:1"], 0), "address twice"),
-        (tf_config(["a:1", "b:1"], 2), "2 of type 'worker', and the index is 2"),
+        (tf_config(["a:1", "b:1"], 2), "has 2 of type 'worker', and the index is 2"),
         (tf_config(["a:1", "b:1"], -1), "the index is -1"),
         (
             '{"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}}',
@@ -81,12 +102,12 @@ def test_tf_config_names_the_workers(text: str, expected: tuple) -> None:
         (
             '{"cluster": {"worker": ["a:1"]}, "task": {"type": "evaluator", '
             '"index": 0}}',
-            "'evaluator', and only workers and a chief",
+            "'evaluator'; the types are chief, master, worker",
         ),
         (
-            '{"cluster": {"ps": ["b:1"], "worker": ["a:1"]}, "task": {"type": "ps", '
-            '"index": 0}}',
-            "'ps', and only workers and a chief",
+            '{"cluster": {"ps": ["b:1"], "worker": ["a:1"]}, "task": {"type": '
+            '"worker", "index": 0}}',
+            "'ps'; the types are chief, master, worker",
         ),
     ],
 )
@@ -107,6 +128,14 @@ def free_addresses(count: int) -> list[str]:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+
+
+@pytest.fixture(autouse=True)
+def died(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What watchers said when they would have ended this process."""
+    texts: list[str] = []
+    monkeypatch.setattr(Meeting, "_die", lambda _, text: texts.append(text))
+    return texts
 
 
 class Worker(threading.Thread):
@@ -141,17 +170,20 @@ class Worker(threading.Thread):
         return None if self.error is None else str(self.error)
 
 
-def test_workers_meet_whatever_else_connects_and_in_any_order() -> None:
+def test_workers_meet_whatever_else_connects_and_in_any_order(
+    died: list[str],
+) -> None:
     addresses = free_addresses(3)
-    late = [Worker(addresses, index) for index in (2, 1)]
+    late = [Worker(addresses, 2)]
     time.sleep(0.2)
     first = Worker(addresses, 0)
+    time.sleep(0.2)
     host, port = addresses[0].split(":")
+    strangers = []
     for message in (b"GET / HTTP/1.1\r\n\r\n", b"", b'{"hello": []}\n', b"[1]\n"):
-        with contextlib.suppress(OSError):
-            stranger = socket.create_connection((host, int(port)), 5)
-            stranger.sendall(message)
-            stranger.close()
+        strangers.append(socket.create_connection((host, int(port)), 5))
+        strangers[-1].sendall(message)  # and stays silent
+    late.append(Worker(addresses, 1))
     assert [worker.ended() for worker in (first, *late)] == [None] * 3
     followers = [worker.meeting for worker in late]
     runs: list[object] = []
@@ -168,8 +200,8 @@ def test_workers_meet_whatever_else_connects_and_in_any_order() -> None:
         thread.join(10)
     assert runs == [{"step": 7}] * 2
     first.meeting.close(None)
-    for meeting in followers:
-        meeting.wait_for_the_end()
+    assert all(meeting._done.wait(10) for meeting in followers)
+    assert died == []
 
 
 def test_missing_workers_are_named_on_the_others() -> None:
@@ -190,24 +222,70 @@ def test_missing_workers_are_named_on_the_others() -> None:
 def test_worker_0_that_does_not_answer_is_named() -> None:
     addresses = free_addresses(2)
     text = Worker(addresses, 1, seconds=0.5).ended()
-    assert re.search(rf"worker 0 \({addresses[0]}\) did not answer within 0.5 s", text)
+    assert re.search(
+        rf"worker 0 \({addresses[0]}\) did not answer worker 1 .* within 0.5 s", text
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("BATCH_SIZE", "BATCH_SIZE is 50 on worker 1, but 100 on worker 0"),
-        ("model.py", "model.py on worker 1 differs from that on worker 0"),
+        ("BATCH_SIZE", r"BATCH_SIZE is 50 on worker 1 \(.*\), but 100 on worker 0"),
+        ("model.py", r"model.py on worker 1 \(.*\) differs from that on worker 0"),
     ],
 )
 def test_a_worker_that_differs_is_named_on_both(name: str, expected: str) -> None:
+    addresses = free_addresses(3)
+    workers = [Worker(addresses, index, {name: "100"}) for index in (0, 2)]
+    workers.insert(1, Worker(addresses, 1, {name: "50"}))
+    assert re.match(expected, workers[0].ended())
+    for worker in workers[1:]:
+        assert worker.ended() is None
+        with pytest.raises(MeetingError, match=expected):
+            worker.meeting.receive_run()
+
+
+def test_a_worker_that_cannot_be_reached_is_named() -> None:
+    first, second = free_addresses(2)
+    port = second.rpartition(":")[2]
+    addresses = [first, f"no-such-host.invalid:{port}"]
+    workers = [Worker(addresses, index) for index in (0, 1)]
+    assert [worker.ended() for worker in workers] == [None, None]
+    expected = r"worker 0 \(.*\) cannot reach worker 1 \(no-such-host.invalid:\d+\)"
+    with pytest.raises(MeetingError, match=expected) as raised:
+        workers[0].meeting.send_run({})
+    workers[0].meeting.close(str(raised.value))
+    assert workers[1].meeting.receive_run() == {}
+    with pytest.raises(MeetingError, match=expected):
+        workers[1].meeting._expect("go")
+
+
+def test_a_worker_that_does_not_load_its_data_in_time_is_named() -> None:
     addresses = free_addresses(2)
-    workers = [
-        Worker(addresses, 0, {name: "100"}),
-        Worker(addresses, 1, {name: "50"}),
-    ]
-    for worker in workers:
-        assert (worker.ended() or "").startswith(expected)
+    workers = [Worker(addresses, index, seconds=2.0) for index in (0, 1)]
+    assert [worker.ended() for worker in workers] == [None, None]
+    with pytest.raises(MeetingError, match=r"not loaded within 2 s: worker 1 \("):
+        workers[0].meeting.send_run({})
+
+
+def test_workers_that_tensorflow_does_not_connect_do_not_wait_for_ever(
+    died: list[str],
+) -> None:
+    addresses = free_addresses(2)
+    workers = [Worker(addresses, index, seconds=1.0) for index in (0, 1)]
+    assert [worker.ended() for worker in workers] == [None, None]
+
+    def follow() -> None:
+        workers[1].meeting.receive_run()
+        workers[1].meeting.ready()
+
+    ready = threading.Thread(target=follow)
+    ready.start()
+    workers[0].meeting.send_run({})
+    ready.join(10)
+    workers[1].meeting.connected()
+    time.sleep(1.5)
+    assert died == ["TensorFlow did not connect the workers within 1 s"]
 
 
 def test_two_processes_with_one_index_are_refused_and_a_restarted_one_is_not() -> None:
@@ -216,6 +294,7 @@ def test_two_processes_with_one_index_are_refused_and_a_restarted_one_is_not() -
     once = Worker(addresses, 1)
     assert once.ended() is None
     once.meeting.close("stopped by Ctrl-C")
+    time.sleep(0.2)
     again = Worker(addresses, 1)
     assert again.ended() is None
     assert first.is_alive()
@@ -250,6 +329,35 @@ def test_a_part_of_a_batch_has_its_own_rows_of_the_random_numbers() -> None:
 
     parts = [numbers(5, index, 3) for index in range(3)]
     assert (np.concatenate(parts) == numbers(15)).all()
+
+
+def test_what_other_workers_caused_is_told_apart_from_other_errors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cluster, "LOST_SECONDS", 0)
+    lost = tf.errors.UnavailableError(None, None, "")
+    own = tf.errors.ResourceExhaustedError(None, None, "no memory")
+
+    class Session:
+        def run(self, *_: object) -> None:
+            raise self.error
+
+    session = Session()
+    for error, expected in ((lost, UserError), (own, tf.errors.ResourceExhaustedError)):
+        session.error = error
+        with pytest.raises(expected):
+            Cluster(["a:1", "b:1"])._run(session, (), {})
+
+
+def test_a_run_of_another_machine_keeps_its_constants_here(
+    tiny_dir: Path, one_process: checkpoints.Run
+) -> None:
+    settings = replace(one_process.settings, bfloat16="on", threads=2)
+    settings = replace(settings, data_dir=tiny_dir / "here")
+    run = on_this_machine(one_process, settings)
+    assert run.settings.bfloat16 == one_process.settings.bfloat16
+    assert run.bfloat16 == one_process.bfloat16
+    assert (run.threads, run.settings.data_dir) == (2, tiny_dir / "here")
 
 
 # ------------------------------------------------------------------------ whole runs
@@ -388,13 +496,12 @@ def test_a_signal_to_one_stops_all_after_the_same_step_and_more_workers_resume(
     wait_for_step(tmp_path / "0", 2)
     workers[1].send_signal(signal.SIGTERM)
     stopped = ended(workers)
-    assert [worker.status for worker in stopped] == [143, 143]
-    steps = [
-        re.fullmatch(r"train.py: stopped by SIGTERM at step (\d+) of .*\n", worker.err)
-        for worker in stopped
-    ]
     step = checkpoints.read_config(tmp_path / "0").step
-    assert [int(match[1]) for match in steps] == [step, step]
+    first = f"train.py: stopped by SIGTERM at step {step} of 100000, saved; resume"
+    assert stopped[0].err.startswith(first)
+    second = f"stopped by SIGTERM at step {step}, which worker 0 has saved\n"
+    assert stopped[1].err == f"train.py: {second}"
+    assert [worker.status for worker in stopped] == [143, 143]
     # The others need no folder: they are sent the variables.
     flags = "--resume", f"--steps={100_000}", "--checkpoint_seconds=0.5"
     workers = start_all(3, tiny_dir, tmp_path, *flags)
@@ -419,6 +526,37 @@ def test_a_resumed_run_of_other_workers_ends_as_one_process_does(
     assert "resuming from step" in workers[0].out
     assert len({tuple(worker.hash) for worker in workers}) == 1
     assert_same(save_dir, one_process)
+    again = ended(start_all(2, tiny_dir, tmp_path, "--resume"))
+    assert [worker.status for worker in again] == [0, 0]
+    assert "already finished at step 12\n" in again[0].out
+
+
+def test_a_worker_that_leaves_while_worker_0_saves_the_end_is_not_missed(
+    tiny_dir: Path, tmp_path: Path
+) -> None:
+    workers = start_all(2, tiny_dir, tmp_path, *LONG)
+    wait_for_step(tmp_path / "0", 2)
+    workers[1].send_signal(signal.SIGTERM)
+    workers[0].stdout.close()  # worker 0 still saves when nobody reads what it prints
+    time.sleep(0.3)
+    workers[1].send_signal(signal.SIGTERM)
+    workers[1].wait(60)
+    workers[0].wait(60)
+    assert workers[0].returncode == 143
+    error = workers[0].stderr.read()
+    step = checkpoints.read_config(tmp_path / "0").step
+    assert f"stopped by SIGTERM at step {step} of 100000, saved" in error
+
+
+def test_a_loss_that_is_not_finite_stops_all_with_their_own_lines(
+    tiny_dir: Path, tmp_path: Path
+) -> None:
+    flags = "--learning_rate=1e30", "--steps=50", "--warmup=0"
+    workers = ended(start_all(2, tiny_dir, tmp_path, *flags))
+    assert [worker.status for worker in workers] == [1, 1]
+    for worker in workers:
+        assert worker.err.count("\n") == 1
+        assert "stopped; these weights were not saved" in worker.err
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -535,8 +673,8 @@ def test_workers_with_other_constants_or_files_stop_with_one_line_each(
             shutil.copy(path, target)
     addresses = free_addresses(2)
     for flag, edited, expected in (
-        ("--seed=2", False, "SEED is 2 on worker 1, but 1 on worker 0"),
-        ("--seed=1", True, "augment.py on worker 1 differs from that on worker 0"),
+        ("--seed=2", False, r"SEED is 2 on worker 1 \(.*\), but 1 on worker 0 .*\n"),
+        ("--threads=2", True, r"augment.py on worker 1 \(.*\) differs from .*\n"),
     ):
         if edited:
             with (copy / "augment.py").open("a") as file:
@@ -545,8 +683,7 @@ def test_workers_with_other_constants_or_files_stop_with_one_line_each(
         second = start(tf_config(addresses, 1), tiny_dir, tmp_path, flag, root=copy)
         for worker in ended([first, second]):
             assert worker.status == 1
-            assert worker.err.startswith(f"train.py: {expected}")
-            assert worker.err.count("\n") == 1
+            assert re.fullmatch(rf"train\.py: {expected}", worker.err)
 
 
 def test_a_failing_save_of_worker_0_is_told_by_all(
@@ -562,9 +699,7 @@ def test_a_failing_save_of_worker_0_is_told_by_all(
     )
 
 
-def test_a_worker_alone_needs_no_network(
-    tiny_dir: Path, tmp_path: Path, run_script: Callable
-) -> None:
+def test_a_worker_alone_needs_no_network(tiny_dir: Path, tmp_path: Path) -> None:
     config = tf_config(["no-such-host.invalid:2222"], 0)
     done = Ended(start(config, tiny_dir, tmp_path / "0"))
     assert (done.status, done.err) == (0, "")
