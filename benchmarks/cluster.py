@@ -30,6 +30,7 @@ from common.plots import Figure
 
 GROUPS = (1, 2, 4)  # workers
 SHARES = (10, 25, 50, 100)  # images that each worker has of a step's batch
+PREDICTED = 50  # images that each has in the predictions: 51,200 on 1,024 workers
 STEPS = 10  # timed at once
 ROUNDS = 5
 NETWORKS = (1, 10, 100)  # Gbit/s
@@ -46,8 +47,7 @@ class Model(NamedTuple):
     fixed: float  # whatever the batch is: mostly the optimizer
     image: float  # for each image
     byte: float  # for each byte sent, on loopback
-    start: float  # of a collective
-    hop: float  # of each message of a collective
+    hop: float  # for each message of a collective, on loopback
 
     def step(self, workers: int, share: float, gigabits: float | None = None) -> float:
         """Return the seconds of a step.
@@ -64,7 +64,7 @@ class Model(NamedTuple):
         if gigabits:
             byte, hop = byte + 8e-9 / gigabits, hop + HOP
         hops = 2 * (workers - 1)
-        return seconds + bytes_sent(workers) * byte + self.start + hops * hop
+        return seconds + bytes_sent(workers) * byte + hops * hop
 
 
 def bytes_sent(workers: int) -> float:
@@ -185,12 +185,10 @@ def fit(times: Times) -> Model:
         for count, row in times.items()
     }
     image, fixed = np.polyfit(SHARES, [seconds["1"][str(s)] for s in SHARES], 1)
-    # An empty step of n workers has 2 (n - 1) messages in turn.
-    hop = (seconds["4"]["empty"] - seconds["2"]["empty"]) / 4
-    start = seconds["2"]["empty"] - 2 * hop
+    hop = seconds["2"]["empty"] / 2  # n workers send 2 (n - 1) messages in turn
     added = statistics.mean(seconds["2"][str(s)] - seconds["1"][str(s)] for s in SHARES)
     byte = (added - seconds["2"]["empty"]) / bytes_sent(2)
-    return Model(float(fixed), float(image), byte, start, hop)
+    return Model(float(fixed), float(image), byte, hop)
 
 
 def tables(times: Times, sent: Mapping[str, float], model: Model) -> str:
@@ -213,24 +211,23 @@ def tables(times: Times, sent: Mapping[str, float], model: Model) -> str:
         f"Milliseconds of a step, medians of {ROUNDS}, on "
         f"{len(os.sched_getaffinity(0))} cores. Fitted: a step takes "
         f"{1000 * model.fixed:.1f} ms and {1000 * model.image:.3f} ms for each of a "
-        f"worker's images; a collective {1000 * model.start:.2f} ms and "
-        f"{1000 * model.hop:.2f} ms for each message; a byte as on "
-        f"{8e-9 / model.byte:.1f} Gbit/s.",
+        f"worker's images; a message {1000 * model.hop:.2f} ms, and its bytes as long "
+        f"as on {8e-9 / model.byte:.1f} Gbit/s.",
         "",
         "| workers | " + " | ".join(f"{g} Gbit/s" for g in NETWORKS) + " |",
         "|---" * (len(NETWORKS) + 1) + "|",
     ]
     for count in (1, 2, 4, *MORE):
         cells = [
-            f"{count * 100 / model.step(count, 100, g):,.0f} "
-            f"({model.step(1, 100) / model.step(count, 100, g):.0%})"
+            f"{count * PREDICTED / model.step(count, PREDICTED, g):,.0f} "
+            f"({model.step(1, PREDICTED) / model.step(count, PREDICTED, g):.0%})"
             for g in NETWORKS
         ]
         lines.append(f"| {count} | {' | '.join(cells)} |")
     lines += [
         "",
-        "Predicted images a second at 100 images for each worker, and as a share of "
-        "that many times one worker's.",
+        f"Predicted images a second, {PREDICTED} images on each worker in a step, and "
+        "as a share of that many times one worker's.",
         "",
         "| workers | " + " | ".join(f"{g} Gbit/s" for g in NETWORKS) + " |",
         "|---" * (len(NETWORKS) + 1) + "|",
@@ -247,15 +244,15 @@ def chart(model: Model) -> Figure:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     counts = [1, 2, 4, *MORE]
-    one = 100 / model.step(1, 100)
+    one = PREDICTED / model.step(1, PREDICTED)
     axes.plot(counts, [one * n for n in counts], "--", color="grey", label="ideal")
     for gigabits in NETWORKS:
-        rates = [n * 100 / model.step(n, 100, gigabits) for n in counts]
+        rates = [n * PREDICTED / model.step(n, PREDICTED, gigabits) for n in counts]
         axes.plot(counts, rates, marker="o", label=f"{gigabits} Gbit/s")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(counts, [str(n) for n in counts])
-    axes.set_xlabel("workers, 100 images each")
+    axes.set_xlabel(f"workers, {PREDICTED} images each")
     axes.set_ylabel("images a second, predicted")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

@@ -24,7 +24,7 @@ from common.meeting import Meeting, MeetingError
 from common.paths import ROOT
 from common.session import tf
 from common.settings import FOLDERS, Settings
-from common.tf_config import read_tf_config
+from common.tf_config import host_and_port, read_tf_config
 
 STEP_SECONDS = 600  # that a worker waits for the others in a step
 LOST_SECONDS = 30  # until a worker that is gone has been named
@@ -101,6 +101,9 @@ class Cluster:
             return
         config.experimental.collective_group_leader = "/job:worker/replica:0/task:0"
         _server_runs.set()
+        hosts = [host_and_port(address)[0] for address in self.meeting.addresses]
+        # A proxy is not for them; gRPC knows the variable in small letters alone.
+        os.environ["no_grpc_proxy"] = ",".join(hosts)  # noqa: SIM112
         workers = tf.train.ClusterSpec({"worker": list(self.meeting.addresses)})
         try:
             server = tf.train.Server(workers, "worker", self.index, config=config)

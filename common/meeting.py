@@ -168,7 +168,7 @@ class Meeting:
         return facts
 
     def _forget_who_left(self, facts: dict[int, dict[str, str]]) -> None:
-        """Forget the workers that left while others were missing; they may come again."""
+        """Forget workers that left while others were missing: they may come again."""
         while not self._inbox.empty():
             worker, connection, _ = self._inbox.get()
             if self._connections.get(worker) is connection:
