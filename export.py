@@ -176,12 +176,12 @@ def training_images(run: Run | None, data_dir: Path | None) -> np.ndarray:
         UserError, DataError: there are none.
     """
     name = "mnist" if data_dir or run is None else resume.data_set_of(run)
-    _, data = input_data.load(name, existing_data_dir(run, data_dir), 0)
+    data_dir = existing_data_dir(run, data_dir)
+    _, data = input_data.load(name, data_dir, 0, dtype=np.uint8)
     images = data.train.images
     # Evenly spread, for a folder of pictures has one digit after the other.
     chosen = np.linspace(0, len(images) - 1, min(len(images), RANGE_IMAGES), dtype=int)
-    pixels = np.rint(images[chosen] * 255).astype(np.uint8)
-    return pixels.reshape(-1, IMAGE_SIZE, IMAGE_SIZE)
+    return images[chosen].reshape(-1, IMAGE_SIZE, IMAGE_SIZE)
 
 
 # ------------------------------------------------------------------------- folders

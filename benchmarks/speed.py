@@ -3,14 +3,17 @@
     pip install -r benchmarks/requirements.txt
     python benchmarks/speed.py --data_dir data
 
-Every contender runs in a process of its own; they take turns, one measurement each, for
-five rounds, so that what else the machine does falls on all of them alike. What counts
-are the ratios of the medians. Writes benchmarks/results/speed.json (every measurement),
-speed.md and docs/speed.png. About a quarter of an hour on two cores.
+Every contender runs in a process of its own; they take turns for five rounds, so that
+what else the machine does falls on all of them alike. What counts
+are the ratios of the medians. The limit is what the same arithmetic takes at the speed
+of a large matrix product, and the optimizer's reading and writing at that of a copy.
+Writes benchmarks/results/speed-MACHINE.json (every measurement), speed-MACHINE.md and
+docs/speed-MACHINE.png. About a quarter of an hour on two cores.
 """
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -18,18 +21,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from contenders import CONTENDERS
+from contenders import (
+    ADAM_BYTES,
+    CONTENDERS,
+    COPIED,
+    FORWARD_FLOP,
+    LIMIT,
+    SGEMM_SIZE,
+    TRAINING_FLOP,
+)
 from runner import RESULTS, ROOT
 from tqdm import tqdm
 
 from common import plots
 from common.plots import Figure
-from common.session import available_cores
+from common.session import available_cores, cpu_has_bfloat16
 
 ROUNDS = 5
 STEPS = {10: 200, 100: 40, 500: 8}  # timed at once, by batch size
 OURS = "this project"
 ONE_THREAD = " on 1 thread"
+INFERENCE = "inference, 10,000"
 
 Times = dict[str, dict[str, list[float]]]  # milliseconds by contender and task
 
@@ -59,17 +71,49 @@ def start(name: str, threads: int, data_dir: Path) -> Worker:
     if process.stdout.readline() != "ready\n":
         raise SystemExit(f"{name} did not start: try its command by hand")
     worker = Worker(process)
-    for batch_size, steps in STEPS.items():
-        worker.ask(f"train {batch_size} {steps}")
-    worker.ask("infer")
+    round_of(name, worker)
     return worker
+
+
+def round_of(name: str, worker: Worker) -> dict[str, float]:
+    """Return the milliseconds that a contender takes for each task."""
+    if name.startswith(LIMIT):
+        flop = 2 * SGEMM_SIZE**3 / worker.ask("sgemm")  # a second
+        bytes_moved = 8 * COPIED / worker.ask("copy")
+        times = {
+            f"training, batch {size}": size * TRAINING_FLOP / flop
+            + ADAM_BYTES / bytes_moved
+            for size in STEPS
+        }
+        times[INFERENCE] = 10_000 * FORWARD_FLOP / flop
+    else:
+        times = {
+            f"training, batch {size}": worker.ask(f"train {size} {steps}") / steps
+            for size, steps in STEPS.items()
+        }
+        times[INFERENCE] = worker.ask("infer")
+    return {task: 1000 * seconds for task, seconds in times.items()}
+
+
+def machine() -> str:
+    """Return the processor's name and the instructions that matter here."""
+    text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    name = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)[1]
+    name = re.sub(r"\((R|TM)\)|@.*| CPU| Processor", "", name).strip()
+    extension = "bfloat16" if cpu_has_bfloat16() else ""
+    return f"{name} {extension or ('AVX-512' if 'avx512f' in text else 'AVX2')}"
 
 
 def measure(data_dir: Path) -> tuple[Times, dict[str, float]]:
     """Return the milliseconds of each measurement, and the peak memory in MB."""
     cores = available_cores()
-    wanted = {name: (name, cores) for name in CONTENDERS}
-    ours = [name for name in CONTENDERS if name.startswith(OURS)]
+    names = [
+        name
+        for name, (_, options) in CONTENDERS.items()
+        if cpu_has_bfloat16() or not options.get("bfloat16")
+    ]
+    wanted = {name: (name, cores) for name in names}
+    ours = [name for name in names if name.startswith(OURS)]
     wanted |= {name + ONE_THREAD: (name, 1) for name in ours}
     workers = {
         key: start(name, threads, data_dir)
@@ -77,14 +121,9 @@ def measure(data_dir: Path) -> tuple[Times, dict[str, float]]:
     }
     times: Times = {key: {} for key in workers}
     for _ in tqdm(range(ROUNDS), unit="round", disable=None):
-        for batch_size, steps in STEPS.items():
-            for key, worker in workers.items():
-                seconds = worker.ask(f"train {batch_size} {steps}")
-                task = f"training, batch {batch_size}"
-                times[key].setdefault(task, []).append(1000 * seconds / steps)
         for key, worker in workers.items():
-            seconds = worker.ask("infer")
-            times[key].setdefault("inference, 10,000", []).append(1000 * seconds)
+            for task, value in round_of(key, worker).items():
+                times[key].setdefault(task, []).append(value)
     memory = {key: worker.ask("memory") for key, worker in workers.items()}
     for worker in workers.values():
         worker.process.stdin.close()
@@ -111,6 +150,8 @@ def tables(times: Times, memory: Mapping[str, float]) -> str:
     head = "| milliseconds, median of 5 | " + " | ".join(tasks) + " | peak MB |"
     lines = [head, "|---" * (len(tasks) + 2) + "|"]
     for name, row in medians.items():
+        if name.startswith(LIMIT):
+            continue
         cells = " | ".join(f"{row[task]:.1f}" for task in tasks)
         lines.append(f"| {name} | {cells} | {memory[name]:.0f} |")
     head = "| as fast as the best mode of | " + " | ".join(tasks) + " |"
@@ -120,6 +161,16 @@ def tables(times: Times, memory: Mapping[str, float]) -> str:
             best(medians, family, task) / best(medians, OURS, task) for task in tasks
         ]
         lines.append(f"| {family} | " + " | ".join(f"{r:.2f}" for r in ratios) + " |")
+    head = "| the limit, milliseconds | " + " | ".join(tasks) + " |"
+    lines += ["", head, "|---" * (len(tasks) + 1) + "|"]
+    for name, row in medians.items():
+        if name.startswith(LIMIT):
+            kind = "bfloat16" if name.endswith("bfloat16") else "fp32"
+            ours = medians[f"{OURS}, {kind}"]
+            cells = [
+                f"{row[task]:.1f} ({row[task] / ours[task]:.0%})" for task in tasks
+            ]
+            lines.append(f"| {kind} | {' | '.join(cells)} |")
     training = [task for task in tasks if task.startswith("training")]
     head = "| images a second | " + " | ".join(training) + " |"
     lines += ["", head, "|---" * (len(training) + 1) + "|"]
@@ -164,10 +215,11 @@ def main() -> None:
     times, memory = measure(parser.parse_args().data_dir.resolve())
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps({"milliseconds": times, "peak MB": memory}, indent=1)
-    (RESULTS / "speed.json").write_text(text + "\n")
-    (RESULTS / "speed.md").write_text(tables(times, memory))
+    name = "speed-" + re.sub(r"\W+", "-", machine().lower())
+    (RESULTS / f"{name}.json").write_text(text + "\n")
+    (RESULTS / f"{name}.md").write_text(tables(times, memory))
     shown = {name: row for name, row in times.items() if ONE_THREAD not in name}
-    plots.save(chart(shown), ROOT / "docs" / "speed.png")
+    plots.save(chart(shown), ROOT / "docs" / f"{name}.png")
     print(tables(times, memory), end="")
 
 

@@ -101,7 +101,7 @@ class Log:
 
         Args:
             step: the last of the run.
-            images: float array of shape (n, 784), values in [0, 1].
+            images: uint8 array of shape (n, 784).
             answers: int array of shape (n,), what was read.
             labels: int array of shape (n,), what is right.
         """
@@ -132,9 +132,9 @@ class Log:
 
 
 def _png(image: np.ndarray) -> tf.Summary.Image:
-    """Return a picture of a float array of shape (height, width), in [0, 1]."""
+    """Return a picture of a uint8 array of shape (height, width)."""
     png = io.BytesIO()
-    Image.fromarray((255 * image).round().astype(np.uint8)).save(png, "PNG")
+    Image.fromarray(image).save(png, "PNG")
     height, width = image.shape
     return tf.Summary.Image(
         height=height, width=width, colorspace=1, encoded_image_string=png.getvalue()
