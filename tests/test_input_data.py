@@ -108,6 +108,22 @@ def test_a_batch_is_a_function_of_seed_and_step(tiny_dir: Path) -> None:
     assert (images == data.images[np.concatenate(orders)]).all()
 
 
+def test_batches_of_bytes_and_of_floats_are_the_same(tiny_dir: Path) -> None:
+    floats = input_data.load("own", tiny_dir, 13)[1].train
+    pixels = input_data.load("own", tiny_dir, 13, dtype=np.uint8)[1].train
+    assert pixels.images.dtype == np.uint8
+    for part in (slice(None), slice(5, 11)):
+        (ours, labels), (theirs, same_labels) = (
+            input_data.batch(data, 1, 2, 47, part) for data in (pixels, floats)
+        )
+        assert ours.dtype == theirs.dtype == np.float32
+        assert (ours == theirs).all()
+        assert (labels == same_labels).all()
+    whole = input_data.batch(pixels, 1, 2, 47)
+    assert (ours == whole[0][5:11]).all()
+    assert (labels == whole[1][5:11]).all()
+
+
 def as_bytes(data: input_data.DataSet) -> list[bytes]:
     """Return each image's pixels as MNIST's files have them."""
     return [row.tobytes() for row in np.rint(data.images * 255).astype(np.uint8)]

@@ -55,11 +55,11 @@ def run_train(
         original = input_data.batch
 
         def batch(
-            data: input_data.DataSet, seed: int, step: int, size: int
+            data: input_data.DataSet, seed: int, step: int, *more: object
         ) -> tuple[np.ndarray, np.ndarray]:
             if step + 1 == stop_at:
                 os.kill(os.getpid(), signum)
-            return original(data, seed, step, size)
+            return original(data, seed, step, *more)
 
         with pytest.MonkeyPatch.context() as inner:
             inner.setattr(input_data, "batch", batch)

@@ -48,11 +48,11 @@ def run_train(
         published = 0
 
         def stopping_batch(
-            data: input_data.DataSet, seed: int, step: int, size: int
+            data: input_data.DataSet, seed: int, step: int, *more: object
         ) -> tuple[np.ndarray, np.ndarray]:
             if step + 1 == stop_at:
                 os.kill(os.getpid(), signal.SIGTERM)
-            return batch(data, seed, step, size)
+            return batch(data, seed, step, *more)
 
         def dying_publish(*args: object) -> object:
             nonlocal published
