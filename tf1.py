@@ -104,8 +104,10 @@ NAMES = {
     "keras.backend.image_dim_ordering": f"{OLD_KERAS}.image_dim_ordering",
     "keras.backend.set_image_dim_ordering": f"{OLD_KERAS}.set_image_dim_ordering",
     "keras.layers.Convolution2D": f"{OLD_KERAS}.Conv2D",
-    "keras.utils.np_utils": "keras.utils",
-    "keras.utils.vis_utils": "keras.utils",
+    **{
+        f"keras.utils.{part}_utils": "keras.utils"
+        for part in ("data", "generic", "io", "layer", "np", "vis")
+    },
     **{
         f"keras.layers.{part}": "keras.layers"
         for part in (
@@ -147,7 +149,9 @@ GONE = {
     "tf.contrib.slim.learning": "write the loop with a Session and tf.train",
     "tf.contrib.tensor_forest": "use sklearn.ensemble.RandomForestClassifier",
     "tf.estimator": KERAS_INSTEAD,
+    "tf.python.estimator": KERAS_INSTEAD,
     "tf.nn.seq2seq": DECODER_INSTEAD,
+    "keras.wrappers": "use the package scikeras",
     "keras.layers.Merge": "use keras.layers.concatenate, add or multiply",
 }
 
@@ -186,6 +190,7 @@ INSTALL = {  # what scripts import, and the package that has it
     "seaborn": "seaborn",
     "skimage": "scikit-image",
     "tensorboard": "tensorboard",
+    "torch": "torch",
 }
 
 

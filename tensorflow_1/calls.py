@@ -100,7 +100,10 @@ def multi_rnn_cell(cells: Sequence, state_is_tuple: bool = True) -> object:
 
     Later versions refused one object for several layers, or shared its weights.
     """
-    apart = [c if c not in cells[:i] else copy.copy(c) for i, c in enumerate(cells)]
+    apart = [
+        cell if cell not in cells[:i] else copy.deepcopy(cell)
+        for i, cell in enumerate(cells)
+    ]
     return _rnn_cell().MultiRNNCell(apart, state_is_tuple)
 
 

@@ -74,7 +74,7 @@ class Table:
         if key not in self._found:
             if key in self._names:
                 real = self.resolve(self._names[key])
-            elif key in self._gone:
+            elif key not in self._above:
                 raise self.gone(key)
             if isinstance(real, ModuleType | None) and (
                 not isinstance(real, Moved) or key in self._above
