@@ -9,11 +9,34 @@ from pathlib import Path
 from typing import ClassVar
 
 import matplotlib
-from matplotlib.backend_bases import FigureManagerBase
+from matplotlib.backend_bases import FigureManagerBase, TimerBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 MARK = {"Software": "tf1.py"}  # in the files that this wrote
+
+
+class Timer(TimerBase):
+    """Calls back as fast as it can while figures are shown: animations play once."""
+
+    running: ClassVar[set["Timer"]] = set()
+
+    def _timer_start(self) -> None:
+        self.running.add(self)
+
+    def _timer_stop(self) -> None:
+        self.running.discard(self)
+
+    @classmethod
+    def run_all(cls) -> None:
+        """Call back until all timers have stopped."""
+        while cls.running:
+            for timer in list(cls.running):
+                for function, *_ in timer.callbacks:
+                    animation = getattr(function, "__self__", None)
+                    if hasattr(animation, "_repeat"):
+                        animation._repeat = False
+                timer._on_timer()
 
 
 class FigureManager(FigureManagerBase):
@@ -43,9 +66,15 @@ class FigureManager(FigureManagerBase):
         """
         from matplotlib import pyplot
 
-        for number in pyplot.get_fignums():
-            pyplot.figure(number).canvas.manager.show()
+        managers = [pyplot.figure(n).canvas.manager for n in pyplot.get_fignums()]
+        for manager in managers:
+            manager.canvas.draw()  # which starts its animations
+            manager.show()
         if block or (block is None and not matplotlib.is_interactive()):
+            if Timer.running:
+                Timer.run_all()
+                for manager in managers:
+                    manager.show()
             pyplot.close("all")
 
 
@@ -53,6 +82,7 @@ class FigureCanvas(FigureCanvasAgg):
     """Agg's canvas, with this manager."""
 
     manager_class = FigureManager
+    _timer_cls = Timer
 
     def start_event_loop(self, timeout: float = 0) -> None:
         """Wait `timeout` seconds; without one, for a key that nobody can press."""

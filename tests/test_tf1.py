@@ -411,6 +411,30 @@ def test_interactive_figures_are_saved_once_under_one_name(
     assert done.stdout == f"figure 1 saved as {tmp_path}/their-1.png\n"
 
 
+def test_an_animation_plays_once(try_script: Run, tmp_path: Path) -> None:
+    # Scripts train in the callback of an animation.
+    done = try_script(
+        """
+        import matplotlib.pyplot as plt
+        from matplotlib.animation import FuncAnimation
+        fig = plt.figure()
+        line, = plt.plot([0, 0])
+        def step(i):
+            if i: print('step', i)
+            line.set_ydata([i, 0])
+        animation = FuncAnimation(fig, step, 4, interval=16)
+        plt.show()
+        """
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        f"figure 1 saved as {tmp_path}/their-1.png",
+        "step 1",
+        "step 2",
+        "step 3",
+    ]
+
+
 def test_a_backend_that_is_asked_for_is_used(try_script: Run, tmp_path: Path) -> None:
     script = "import matplotlib.pyplot as plt; plt.plot([1]); print(plt.get_backend())"
     assert try_script(script, MPLBACKEND="svg").stdout == "svg\n"
