@@ -98,9 +98,10 @@ class Table:
         except ModuleNotFoundError as error:
             if error.name != "tf_keras":
                 raise
+        version = ".".join(self.find("tf").__version__.split(".")[:2])
         raise UserError(
-            "Keras, tf.layers and tf.nn.rnn_cell need the package tf-keras, in the "
-            "version of your TensorFlow: pip install -r requirements-tf1.txt"
+            "Keras, tf.layers and tf.nn.rnn_cell need tf-keras in the version of "
+            f"TensorFlow: pip install --no-deps 'tf-keras=={version}.*'"
         )
 
     def gone(self, key: str) -> GoneError:
