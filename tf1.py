@@ -51,6 +51,7 @@ NAMES = {
     ),
     # MNIST
     f"{MNIST}.input_data": "tensorflow_1.data.input_data",
+    f"{MNIST}.input_data.load_mnist": "tensorflow_1.data.load_mnist",
     f"{MNIST}.input_data.read_data_sets": "tensorflow_1.data.read_data_sets",
     f"{MNIST}.mnist": "tensorflow_1.mnist",
     "input_data": f"{MNIST}.input_data",

@@ -67,13 +67,18 @@ def _nowhere(folder: Path, error: DataNotFoundError) -> cli.UserError:
     )
 
 
+def load_mnist(train_dir: str | os.PathLike = "MNIST-data") -> input_data.Datasets:
+    """Read MNIST with all defaults of `read_data_sets`."""
+    return read_data_sets(train_dir)
+
+
 def load_dataset(name: str, *_: object, **__: object) -> input_data.Datasets:
     """Return a data set of tf.contrib.learn; the one there is here is mnist."""
     if name != "mnist":
         raise cli.UserError(
             f"tf.contrib.learn's data set {name} is gone; mnist is here"
         )
-    return read_data_sets("MNIST-data")
+    return load_mnist()
 
 
 def is_old_reader(path: str) -> bool:
@@ -113,7 +118,7 @@ def load_data(path: str = "mnist.npz") -> tuple:
 
 
 def fetch_mldata(dataname: str, *_: object, **__: object) -> dict[str, np.ndarray]:
-    """Return what scikit-learn's fetch_mldata("MNIST original") did.
+    """Return "MNIST original" as scikit-learn fetched it from mldata.org.
 
     Its `data` is a uint8 array of shape (70000, 784), `target` float64 digits. Within
     the first 60,000, and the last 10,000, the images are sorted by digit.

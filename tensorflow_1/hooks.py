@@ -54,6 +54,10 @@ class Table:
         """Return whether the table has a name, or names below it."""
         return key in self._names or key in self._gone or key in self._above
 
+    def moved(self, key: str) -> bool:
+        """Return whether a name itself is in the table."""
+        return key in self._names
+
     def below(self, key: str) -> set[str]:
         """Return the names right below one."""
         names = (k.removeprefix(f"{key}.") for k in self._names if k.startswith(key))
@@ -86,10 +90,8 @@ class Table:
     def resolve(self, target: str) -> object:
         """Return the object with a dotted name, of the table or of a package."""
         first, *rest = target.split(".")
-        if first in ("tf", "keras"):
-            found = self.find(first)
-        else:
-            found = self._package(first)
+        ours = first in ("tf", "keras")
+        found = self.find(first) if ours else self._package(first)
         return functools.reduce(attribute, rest, found)
 
     def _package(self, name: str) -> ModuleType:
@@ -195,7 +197,11 @@ class Finder:
         key, (above, _, last) = _table_name(name), name.rpartition(".")
         parent = sys.modules.get(above)
         within = isinstance(parent, Moved)
-        if not self._table.knows(key) and (not within or above == "tensorflow"):
+        if within and above != "tensorflow":
+            ours = True
+        else:
+            ours = self._table.knows(key) if within else self._table.moved(key)
+        if not ours:
             return None
         try:
             found = getattr(parent, last) if within else self._table.find(key)

@@ -96,7 +96,7 @@ def _without_ours(found: TracebackType | None, path: str) -> TracebackType | Non
 
 
 def _place(error: BaseException) -> str:
-    """Return the script and line that an error is from, its last outside of packages."""
+    """Return the file and line of the script that an error comes from."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{os.path.basename(error.filename)} line {error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
