@@ -131,7 +131,6 @@ NAMES = {
     "tf.keras.Sequential": f"{OLD_KERAS}.Sequential",
     "tf.keras.models.Model": f"{OLD_KERAS}.Model",
     "tf.keras.models.Sequential": f"{OLD_KERAS}.Sequential",
-    "tf.python.keras": "tf.keras",
     # packages beside TensorFlow whose modules have moved
     "scipy.misc": "tensorflow_1.scipy_misc",
     "sklearn.cross_validation": "sklearn.model_selection",
