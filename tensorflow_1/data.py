@@ -24,9 +24,14 @@ from mnist_files import (
     load_arrays,
     say,
 )
-from mnist_formats import idx_header
+from mnist_formats import DataError, idx_header
 
 data_dir = paths.DATA_DIR  # for what a script's own folder lacks; --data_dir
+
+
+class BadDataError(cli.UserError, ValueError):
+    """Files that cannot be used; a script may catch ValueError."""
+
 
 # ------------------------------------------------------------ TensorFlow's own reader
 
@@ -45,6 +50,7 @@ def read_data_sets(
 
     Raises:
         cli.UserError: MNIST is nowhere.
+        BadDataError: the files are damaged, or smaller than `validation_size`.
     """
     own = Path(train_dir)
     usual = is_mnist_address(source_url)
@@ -57,6 +63,8 @@ def read_data_sets(
         )
     except DataNotFoundError as error:
         raise _nowhere(own, error) from None
+    except DataError as error:
+        raise BadDataError(str(error)) from None
 
 
 def _nowhere(folder: Path, error: DataNotFoundError) -> cli.UserError:

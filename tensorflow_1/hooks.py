@@ -60,7 +60,8 @@ class Table:
 
     def below(self, key: str) -> set[str]:
         """Return the names right below one."""
-        names = (k.removeprefix(f"{key}.") for k in self._names if k.startswith(key))
+        start = f"{key}."
+        names = (k.removeprefix(start) for k in self._names if k.startswith(start))
         return {name.partition(".")[0] for name in names}
 
     def find(self, key: str, real: object = None) -> object:

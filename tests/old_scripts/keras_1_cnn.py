@@ -35,6 +35,7 @@ hist = model.fit(X_train, Y_train, batch_size=64, nb_epoch=int(sys.argv[1]), ver
                  validation_data=(X_test, Y_test))
 for i, loss in enumerate(hist.history['loss']):
     print('step', i, 'loss', loss)
+assert hist.history['val_accuracy'] == hist.history['val_acc']
 score = model.evaluate(X_test, Y_test, verbose=0)
 print(K.image_dim_ordering(), [w.shape for w in model.get_weights()])
 print('accuracy', score[1])
