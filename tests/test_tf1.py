@@ -353,6 +353,7 @@ def test_lost_names_of_packages_are_back(try_script: Run, tmp_path: Path) -> Non
         plt.hold(True)
         plt.plot([1, 2], label='x')
         plt.legend().draggable()
+        fig.canvas.draw()
         print(fig.canvas.manager.get_window_title(), len(fig.canvas.tostring_rgb()))
         from sklearn.manifold import TSNE
         print(TSNE(n_iter=300, n_components=1).get_params()['max_iter'])

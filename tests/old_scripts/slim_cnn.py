@@ -35,7 +35,8 @@ global_step = tf.contrib.framework.get_or_create_global_step()
 with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
     train_op = tf.train.MomentumOptimizer(0.02, 0.9).minimize(
         total_loss, global_step=global_step)
-print(sorted(v.op.name for v in slim.get_variables('conv2')))
+print(sorted(v.op.name for v in slim.get_variables('conv2')
+             if not v.op.name.endswith('Momentum')))
 
 with tf.Session() as sess:
     sess.run(tf.global_variables_initializer())
