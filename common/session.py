@@ -62,14 +62,20 @@ def _without_traceback() -> Iterator[None]:
 def _without_keras() -> Iterator[None]:
     """Keep TensorFlow from importing Keras 3, which takes two of its five seconds.
 
-    TensorFlow imports it unless this variable asks for Keras 2. The variable is
-    restored afterwards, so that tf.keras still works for whoever uses it.
+    TensorFlow imports it unless this variable asks for Keras 2, tf-keras, which is
+    hidden meanwhile if it is installed. Both are as they were afterwards, so that
+    tf.keras still works for whoever uses it.
     """
     before = os.environ.get("TF_USE_LEGACY_KERAS")
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    hidden = "tf_keras" not in sys.modules
+    if hidden:
+        sys.modules["tf_keras"] = None
     try:
         yield
     finally:
+        if hidden:
+            del sys.modules["tf_keras"]
         del os.environ["TF_USE_LEGACY_KERAS"]
         if before is not None:
             os.environ["TF_USE_LEGACY_KERAS"] = before

@@ -13,7 +13,12 @@ from common.paths import ROOT
 SCRIPTS = {path.stem for path in ROOT.glob("*.py")}
 # What rooms may use.
 SHARED = {"model", "augment", "input_data", "mnist_files", "mnist_formats"}
-ROOMS = {"common": set(), "handwriting": {"common"}, "saving": {"common"}}
+ROOMS = {
+    "common": set(),
+    "handwriting": {"common"},
+    "saving": {"common"},
+    "tensorflow_1": {"common"},
+}
 COPIED = ("input_data", "mnist_files", "mnist_formats")  # beside other people's scripts
 ALL = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
