@@ -18,30 +18,24 @@ from common import cli, paths
 from tensorflow_1 import hooks, running
 
 KERAS = "tf_keras.api._v1.keras"  # Keras 2 for graph mode
-CALLS, LAYERS, OLD_KERAS = (f"tensorflow_1.{n}" for n in ("calls", "layers", "keras_1"))
+CALLS, CELLS = "tensorflow_1.calls", "tensorflow_1.cells"
+LAYERS, OLD_KERAS = "tensorflow_1.layers", "tensorflow_1.keras_1"
 MNIST = "tf.examples.tutorials.mnist"
 
 NAMES = {
     # TensorFlow 0.x
-    "tf.batch_matmul": "tf.matmul",
-    "tf.complex_abs": "tf.abs",
+    "tf.batch_matmul": "tf.matmul", "tf.complex_abs": "tf.abs",
     "tf.concat": f"{CALLS}.concat",
     "tf.histogram_summary": f"{CALLS}.histogram_summary",
     "tf.image.per_image_whitening": "tf.image.per_image_standardization",
     "tf.image.resize_images": f"{CALLS}.resize_images",
-    "tf.image_summary": f"{CALLS}.image_summary",
-    "tf.inv": "tf.reciprocal",
-    "tf.merge_all_summaries": "tf.summary.merge_all",
-    "tf.merge_summary": "tf.summary.merge",
-    "tf.mul": "tf.multiply",
-    "tf.neg": "tf.negative",
-    "tf.pack": "tf.stack",
-    "tf.scalar_summary": f"{CALLS}.scalar_summary",
-    "tf.select": "tf.where",
-    "tf.split": f"{CALLS}.split",
-    "tf.sub": "tf.subtract",
-    "tf.train.SummaryWriter": "tf.summary.FileWriter",
-    "tf.unpack": "tf.unstack",
+    "tf.image_summary": f"{CALLS}.image_summary", "tf.inv": "tf.reciprocal",
+    "tf.listdiff": "tf.setdiff1d", "tf.merge_all_summaries": "tf.summary.merge_all",
+    "tf.merge_summary": "tf.summary.merge", "tf.mul": "tf.multiply",
+    "tf.neg": "tf.negative", "tf.nn.deconv2d": "tf.nn.conv2d_transpose",
+    "tf.pack": "tf.stack", "tf.scalar_summary": f"{CALLS}.scalar_summary",
+    "tf.select": "tf.where", "tf.split": f"{CALLS}.split", "tf.sub": "tf.subtract",
+    "tf.train.SummaryWriter": "tf.summary.FileWriter", "tf.unpack": "tf.unstack",
     "tf.python.ops.constant_op": "tf",
     # Losses by position: (logits, labels).
     "tf.nn.sigmoid_cross_entropy_with_logits": f"{CALLS}.sigmoid_cross_entropy",
@@ -57,6 +51,7 @@ NAMES = {
     "input_data": f"{MNIST}.input_data",
     "tf.contrib.learn.datasets.load_dataset": "tensorflow_1.data.load_dataset",
     "tf.contrib.learn.datasets.mnist": f"{MNIST}.input_data",
+    "tf.contrib.learn.python.learn.datasets.base": f"{MNIST}.input_data",
     "tf.contrib.learn.python.learn.datasets.mnist": f"{MNIST}.input_data",
     "tf.keras.datasets.mnist.load_data": "tensorflow_1.data.load_data",
     "keras.datasets.mnist.load_data": "tensorflow_1.data.load_data",
@@ -74,11 +69,19 @@ NAMES = {
     "tf.contrib.rnn": "tf.nn.rnn_cell",
     "tf.contrib.rnn.GRUBlockCell": "tf.nn.rnn_cell.GRUCell",
     "tf.contrib.rnn.LSTMBlockCell": "tf.nn.rnn_cell.BasicLSTMCell",
+    "tf.contrib.rnn.InputProjectionWrapper": f"{CELLS}.InputProjectionWrapper",
+    "tf.contrib.rnn.OutputProjectionWrapper": f"{CELLS}.OutputProjectionWrapper",
+    **{f"tf.contrib.rnn.python.ops.{p}": "tf.nn" for p in ("core_rnn", "rnn")},
     "tf.contrib.rnn.python.ops.core_rnn_cell": "tf.nn.rnn_cell",
+    "tf.contrib.rnn.python.ops.rnn_cell": "tf.nn.rnn_cell",
     "tf.contrib.rnn.static_bidirectional_rnn": "tf.nn.static_bidirectional_rnn",
     "tf.contrib.rnn.static_rnn": "tf.nn.static_rnn",
     # the rest of contrib
     "tf.contrib.data": "tf.data",
+    **{
+        f"tf.contrib.deprecated.{kind}_summary": f"tf.{kind}_summary"
+        for kind in ("histogram", "image", "scalar")
+    },
     "tf.contrib.distributions": "tf.distributions",
     "tf.contrib.framework.add_arg_scope": "tensorflow_1.arg_scope.add_arg_scope",
     "tf.contrib.framework.arg_scope": "tensorflow_1.arg_scope.arg_scope",
@@ -89,22 +92,39 @@ NAMES = {
     ),
     "tf.contrib.framework.get_trainable_variables": f"{CALLS}.get_trainable_variables",
     "tf.contrib.framework.get_variables": f"{CALLS}.get_variables",
+    "tf.contrib.framework.get_model_variables": "tf.model_variables",
+    "tf.contrib.framework.list_variables": "tf.train.list_variables",
+    "tf.contrib.framework.load_variable": "tf.train.load_variable",
     "tf.contrib.framework.nest": "tf.nest",
+    "tf.contrib.framework.python.ops": "tf.contrib.framework",
+    **{f"tf.contrib.keras{p}": "tf.keras" for p in ("", ".api.keras", ".python.keras")},
     "tf.contrib.layers": LAYERS,
+    **{
+        f"tf.contrib.layers.python.layers{part}": LAYERS
+        for part in ("", ".initializers", ".layers", ".regularizers")
+    },
     "tf.contrib.losses": "tensorflow_1.losses",
     "tf.contrib.metrics.accuracy": f"{CALLS}.accuracy",
+    "tf.contrib.metrics.confusion_matrix": "tf.math.confusion_matrix",
     "tf.contrib.metrics.streaming_accuracy": f"{CALLS}.streaming_accuracy",
     "tf.contrib.slim": LAYERS,
+    "tf.contrib.slim.get_model_variables": "tf.model_variables",
     "tf.contrib.slim.get_trainable_variables": f"{CALLS}.get_trainable_variables",
     "tf.contrib.slim.get_variables": f"{CALLS}.get_variables",
     "tf.contrib.slim.losses": "tensorflow_1.losses",
     "tf.contrib.tensorboard.plugins.projector": "tensorboard.plugins.projector",
     # Keras 1 and 2
-    "tf.keras": KERAS,
-    "keras": KERAS,
+    "tf.keras": KERAS, "keras": KERAS,
     "keras.backend.image_dim_ordering": f"{OLD_KERAS}.image_dim_ordering",
     "keras.backend.set_image_dim_ordering": f"{OLD_KERAS}.set_image_dim_ordering",
+    "keras.backend.tensorflow_backend": "keras.backend",
+    "keras.constraints.maxnorm": "keras.constraints.MaxNorm",
+    "keras.engine.InputSpec": "keras.layers.InputSpec",
+    "keras.engine.Layer": "keras.layers.Layer", "keras.objectives": "keras.losses",
+    "keras.engine.topology": "keras.layers",
     "keras.layers.Convolution2D": f"{OLD_KERAS}.Conv2D",
+    "keras.layers.Deconvolution2D": "keras.layers.Conv2DTranspose",
+    "keras.utils.visualize_util.plot": "keras.utils.plot_model",
     **{
         f"keras.utils.{part}_utils": "keras.utils"
         for part in ("data", "generic", "io", "layer", "np", "vis")
@@ -151,6 +171,7 @@ GONE = {
     "tf.estimator": KERAS_INSTEAD,
     "tf.python.estimator": KERAS_INSTEAD,
     "tf.nn.seq2seq": DECODER_INSTEAD,
+    "keras.initializations": "use keras.initializers",
     "keras.wrappers": "use the package scikeras",
     "keras.layers.Merge": "use keras.layers.concatenate, add or multiply",
 }

@@ -453,6 +453,28 @@ def test_a_backend_that_is_asked_for_is_used(try_script: Run, tmp_path: Path) ->
 # ------------------------------------------------------------------------ the tables
 
 
+def test_every_name_of_the_table_leads_somewhere(try_script: Run) -> None:
+    script = f"""
+    import importlib
+    import tensorflow
+
+    for name in {sorted(tf1.NAMES)}:
+        above, _, last = name.replace("tf.", "tensorflow.", 1).rpartition(".")
+        try:
+            module = importlib.import_module(above) if above else tensorflow
+        except ImportError:  # a class, say
+            holder, _, inner = above.rpartition(".")
+            module = getattr(importlib.import_module(holder), inner)
+        try:
+            getattr(module, last) if above else importlib.import_module(last)
+        except AttributeError:
+            importlib.import_module(f"{{above}}.{{last}}")
+    print("all found")
+    """
+    done = try_script(script)
+    assert (done.stdout, done.stderr) == ("all found\n", "")
+
+
 def test_the_page_has_every_name_of_the_tables() -> None:
     page = (ROOT / "docs" / "tensorflow-1.md").read_text(encoding="utf-8")
     rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `")]

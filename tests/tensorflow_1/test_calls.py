@@ -139,3 +139,39 @@ def test_the_tutorials_network_counts_and_learns(session: tf.Session) -> None:
     variables = {v.op.name: v.shape.as_list() for v in tf.global_variables()}
     assert variables["hidden2/weights"] == [13, 7]
     assert session.run(tf.global_variables()[-1]) == 20  # global_step
+
+
+def test_projections_are_fully_connected_layers_around_a_cell(
+    session: tf.Session,
+) -> None:
+    keras = pytest.importorskip("tf_keras.api._v1.keras")
+    from tensorflow_1 import cells
+
+    x = np.random.default_rng(0).normal(size=(3, 5, 2)).astype(np.float32)
+    inner = keras.__internal__.legacy.rnn_cell.BasicRNNCell(4)
+    cell = cells.OutputProjectionWrapper(
+        cells.InputProjectionWrapper(inner, 6), 7, activation=tf.nn.relu
+    )
+    outputs, state = tf.nn.dynamic_rnn(cell, x, dtype=tf.float32)
+    session.run(tf.global_variables_initializer())
+    found = {v.op.name.removeprefix("rnn/"): session.run(v) for v in tf.all_variables()}
+    prefix = "output_projection_wrapper/"
+    first = f"{prefix}input_projection_wrapper/"
+    assert found.keys() == {
+        f"{scope}{name}"
+        for scope in (prefix, first, f"{first}basic_rnn_cell/")
+        for name in ("kernel", "bias")
+    }
+    hidden, expected = np.zeros((3, 4)), []
+    for step in range(5):
+        inputs = x[:, step] @ found[f"{first}kernel"] + found[f"{first}bias"]
+        inputs = np.concatenate([inputs, hidden], 1)
+        rnn = f"{first}basic_rnn_cell/"
+        hidden = np.tanh(inputs @ found[f"{rnn}kernel"] + found[f"{rnn}bias"])
+        output = hidden @ found[f"{prefix}kernel"] + found[f"{prefix}bias"]
+        expected.append(np.maximum(output, 0))
+    np.testing.assert_allclose(
+        session.run(outputs), np.stack(expected, 1), rtol=1e-4, atol=1e-6
+    )
+    np.testing.assert_allclose(session.run(state), hidden, rtol=1e-4, atol=1e-6)
+    assert (cell.output_size, cell.state_size) == (7, 4)
