@@ -22,7 +22,7 @@ from common import cli, files
 from common.cli import STOPPING, UserError
 from common.meeting import Meeting, MeetingError
 from common.paths import ROOT
-from common.session import tf
+from common.session import tf, without_noise
 from common.settings import FOLDERS, Settings
 from common.tf_config import host_and_port, read_tf_config
 
@@ -106,7 +106,8 @@ class Cluster:
         os.environ["no_grpc_proxy"] = ",".join(hosts)  # noqa: SIM112
         workers = tf.train.ClusterSpec({"worker": list(self.meeting.addresses)})
         try:
-            server = tf.train.Server(workers, "worker", self.index, config=config)
+            with without_noise():  # of TensorFlow 2.18
+                server = tf.train.Server(workers, "worker", self.index, config=config)
         except tf.errors.OpError as error:
             name = self.meeting.name(self.index)
             raise UserError(f"{name} cannot be started: {error.message}") from None
