@@ -34,9 +34,9 @@ NAMES = {
     "tf.merge_summary": "tf.summary.merge", "tf.mul": "tf.multiply",
     "tf.neg": "tf.negative", "tf.nn.deconv2d": "tf.nn.conv2d_transpose",
     "tf.pack": "tf.stack", "tf.scalar_summary": f"{CALLS}.scalar_summary",
-    "tf.select": "tf.where", "tf.split": f"{CALLS}.split", "tf.sub": "tf.subtract",
-    "tf.train.SummaryWriter": "tf.summary.FileWriter", "tf.unpack": "tf.unstack",
-    "tf.python.ops.constant_op": "tf",
+    "tf.reverse": f"{CALLS}.reverse", "tf.select": "tf.where",
+    "tf.split": f"{CALLS}.split", "tf.sub": "tf.subtract", "tf.unpack": "tf.unstack",
+    "tf.train.SummaryWriter": "tf.summary.FileWriter",
     # Losses by position: (logits, labels).
     "tf.nn.sigmoid_cross_entropy_with_logits": f"{CALLS}.sigmoid_cross_entropy",
     "tf.nn.softmax_cross_entropy_with_logits": f"{CALLS}.softmax_cross_entropy",
@@ -61,7 +61,7 @@ NAMES = {
     "tf.nn.rnn_cell.MultiRNNCell": f"{CALLS}.multi_rnn_cell",
     "tf.nn.rnn": "tf.nn.static_rnn",
     "tf.nn.bidirectional_rnn": "tf.nn.static_bidirectional_rnn",
-    "tf.python.ops.rnn_cell": "tf.nn.rnn_cell",
+    "tf.python.ops.rnn_cell": "tf.nn.rnn_cell", "tf.python.ops.constant_op": "tf",
     "tf.models.rnn.rnn": "tf.nn",
     "tf.models.rnn.rnn.bidirectional_rnn": f"{CALLS}.bidirectional_rnn",
     "tf.models.rnn.rnn_cell": "tf.nn.rnn_cell",
@@ -143,14 +143,15 @@ NAMES = {
             "layers.AveragePooling2D", "layers.Conv2D", "layers.Dense",
             "layers.Dropout", "layers.GRU", "layers.LSTM", "layers.MaxPooling2D",
             "layers.SimpleRNN", "layers.UpSampling2D", "layers.ZeroPadding2D",
-            "models.Model", "models.Sequential", "optimizers.Adadelta",
+            "models.Model", "models.Sequential", "models.load_model",
+            "models.model_from_json", "optimizers.Adadelta",
             "optimizers.Adagrad", "optimizers.Adamax", "optimizers.Nadam",
         )
     },
-    "tf.keras.Model": f"{OLD_KERAS}.Model",
-    "tf.keras.Sequential": f"{OLD_KERAS}.Sequential",
-    "tf.keras.models.Model": f"{OLD_KERAS}.Model",
-    "tf.keras.models.Sequential": f"{OLD_KERAS}.Sequential",
+    **{f"tf.keras.{n}": f"{OLD_KERAS}.{n}" for n in ("Model", "Sequential")},
+    **{f"tf.keras.models.{name}": f"{OLD_KERAS}.{name}" for name in (
+        "Model", "Sequential", "load_model", "model_from_json"
+    )},
     # packages beside TensorFlow whose modules have moved
     "scipy.misc": "tensorflow_1.scipy_misc",
     "sklearn.cross_validation": "sklearn.model_selection",
@@ -182,14 +183,15 @@ ADDED = {  # names that other packages have lost, or whose arguments have moved
         "Inf": "numpy.inf", "NaN": "numpy.nan", "alltrue": "numpy.all",
         "asscalar": f"{PACKAGES}.asscalar", "bool": "builtins.bool",
         "cumproduct": "numpy.cumprod", "float": "builtins.float",
-        "float_": "numpy.float64", "in1d": "numpy.isin", "int": "builtins.int",
-        "long": "builtins.int", "mat": "numpy.asmatrix",
-        "ndarray.tostring": "numpy.ndarray.tobytes", "object": "builtins.object",
-        "product": "numpy.prod", "reshape": f"{PACKAGES}.reshape",
-        "round_": "numpy.round", "row_stack": "numpy.vstack",
-        "sometrue": "numpy.any", "str": "builtins.str", "trapz": "numpy.trapezoid",
-        "unicode": "builtins.str",
+        "float_": "numpy.float64", "fromstring": f"{PACKAGES}.fromstring",
+        "in1d": "numpy.isin", "int": "builtins.int", "long": "builtins.int",
+        "mat": "numpy.asmatrix", "ndarray.tostring": "numpy.ndarray.tobytes",
+        "object": "builtins.object", "product": "numpy.prod",
+        "reshape": f"{PACKAGES}.reshape", "round_": "numpy.round",
+        "row_stack": "numpy.vstack", "sometrue": "numpy.any", "str": "builtins.str",
+        "trapz": "numpy.trapezoid", "unicode": "builtins.str",
     },
+    "PIL.Image": {"ANTIALIAS": "PIL.Image.LANCZOS"},
     "matplotlib": {"use": f"{PACKAGES}.use"},
     "matplotlib.backend_bases": {
         "FigureCanvasBase.set_window_title": f"{PACKAGES}.set_window_title",
@@ -205,14 +207,10 @@ ADDED = {  # names that other packages have lost, or whose arguments have moved
 }  # fmt: skip
 
 INSTALL = {  # what scripts import, and the package that has it
-    "cv2": "opencv-python-headless",
-    "imageio": "imageio",
-    "pandas": "pandas",
-    "seaborn": "seaborn",
-    "skimage": "scikit-image",
-    "tensorboard": "tensorboard",
+    "cv2": "opencv-python-headless", "imageio": "imageio", "pandas": "pandas",
+    "seaborn": "seaborn", "skimage": "scikit-image", "tensorboard": "tensorboard",
     "torch": "torch",
-}
+}  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -236,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     if not running.has_display():
         os.environ.setdefault("MPLBACKEND", "module://tensorflow_1.figures")
-    warnings.filterwarnings("ignore", ".*(deprecated|removed in a future version)")
+    warnings.filterwarnings("ignore", ".*(deprecated|removed in a future version|HDF5)")
     hooks.install(NAMES, GONE, ADDED, flags.data_dir)
     command_line = sys.argv
     try:

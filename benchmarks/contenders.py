@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -266,13 +267,19 @@ def limits(_: input_data.Datasets, threads: int, bfloat16: bool) -> Limits:
     with tf.Graph().as_default():
         # Variables: what is fed would be copied, constants folded.
         a, b = (tf.Variable(tf.random_uniform(shape, seed=1)) for _ in range(2))
-        source = tf.Variable(tf.random_uniform([COPIED], seed=1))
         product = tf.reduce_sum(tf.matmul(a, b)).op
-        target = tf.Variable(tf.zeros([COPIED]))
-        copy = target.assign(source + 1.0).op
         session = tf.Session(config=session_config(threads, bfloat16))
         session.run(tf.global_variables_initializer())
-    return Limits(lambda: session.run(product), lambda: session.run(copy))
+    source, target = np.ones(COPIED, np.float32), np.zeros(COPIED, np.float32)
+    parts = [
+        slice(i, i + COPIED // threads) for i in range(0, COPIED, COPIED // threads)
+    ]
+    pool = ThreadPoolExecutor(threads)
+
+    def copy() -> None:
+        list(pool.map(lambda part: np.copyto(target[part], source[part]), parts))
+
+    return Limits(lambda: session.run(product), copy)
 
 
 Options = dict[str, bool]

@@ -6,13 +6,14 @@ another, is told by what it is given.
 
 import copy
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from types import ModuleType
 
 from common.session import tf
 
 
 def _is_axis(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def concat(
@@ -46,6 +47,19 @@ def split(
     if num_split is not None:
         num_or_size_splits = num_split
     return tf.split(value, num_or_size_splits, axis, num, name)
+
+
+def reverse(
+    tensor: tf.Tensor,
+    axis: object = None,
+    name: str | None = None,
+    dims: object = None,
+) -> tf.Tensor:
+    """tf.reverse(tensor, axes); 0.x: a bool for each axis, called dims."""
+    axis = dims if dims is not None else axis
+    if isinstance(axis, Sequence) and all(isinstance(flip, bool) for flip in axis):
+        axis = [i for i, flip in enumerate(axis) if flip]
+    return tf.reverse(tensor, axis, name)
 
 
 def _logits_first(function: Callable) -> Callable:

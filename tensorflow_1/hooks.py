@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 from absl import flags as absl_flags
 
 from common.cli import UserError
@@ -148,13 +149,24 @@ class Moved(ModuleType):
         key = f"{self._key}.{name}"
         if self._table.knows(key):
             return self._table.find(key, getattr(self._real, name, None))
-        if name.startswith("__") or self._real is not None:
+        if not name.startswith("__") and self._real is None:
+            raise self._table.gone(key)
+        try:
             return attribute(self._real, name)
-        raise self._table.gone(key)
+        except AttributeError:
+            if name.startswith("__") or not self._key.startswith("tf.contrib"):
+                raise
+            raise self._table.gone(key) from None
 
     def __dir__(self) -> list[str]:
         """Name what there is."""
         return sorted(self._table.below(self._key) | set(dir(self._real)))
+
+
+def _beside_the_script(name: str) -> ModuleSpec | None:
+    """Return the spec of a script's own module, which has the name of one of ours."""
+    # Readers of MNIST are kept in other folders as well.
+    return PathFinder.find_spec(name, sys.path[: None if name == "input_data" else 1])
 
 
 def _table_name(name: str) -> str:
@@ -192,7 +204,7 @@ class Finder:
         """Return the spec of a module of ours, or None: Python searches on."""
         if name in self._added:
             return self._found_later(name, path)
-        own = None if "." in name else PathFinder.find_spec(name, sys.path[:1])
+        own = None if "." in name else _beside_the_script(name)
         if own and not self._is_old(own.origin or ""):
             return None
         key, (above, _, last) = _table_name(name), name.rpartition(".")
@@ -272,6 +284,9 @@ def install(
     from tensorflow_1 import calls, data, layers, losses, mnist, packages  # noqa: F401
 
     tf.disable_v2_behavior()
+    np.set_printoptions(
+        legacy="1.25"
+    )  # numbers are printed as such, without np.float32
     data.data_dir = data_dir
     data.answer_addresses()
     table = Table(names, gone)

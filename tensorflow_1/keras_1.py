@@ -3,12 +3,14 @@
 Imported when a script asks for Keras; tf-keras takes seconds.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from tf_keras.api._v1 import keras
 from tf_keras.api._v1.keras import layers, optimizers
+from tf_keras.src.engine import functional, training_v1
 
 Tensor = Any
 
@@ -17,7 +19,10 @@ Tensor = Any
 # What Keras 1 called the arguments of layers, and Keras 2 calls them.
 ARGUMENTS = {
     "W_regularizer": "kernel_regularizer",
+    "U_constraint": "recurrent_constraint",
     "U_regularizer": "recurrent_regularizer",
+    "W_constraint": "kernel_constraint",
+    "b_constraint": "bias_constraint",
     "b_regularizer": "bias_regularizer",
     "bias": "use_bias",
     "border_mode": "padding",
@@ -63,7 +68,9 @@ def _layer(*bases: type) -> type:
 
     class Layer(*bases):
         def __init__(self, *args: object, **options: object) -> None:
-            if issubclass(bases[-1], layers.Conv2D) and len(args) > 2:
+            sizes = args[1:3]  # Keras 1: rows, columns; Keras 2: size, strides
+            by_numbers = len(sizes) == 2 and all(isinstance(n, int) for n in sizes)
+            if issubclass(bases[-1], layers.Conv2D) and by_numbers:
                 filters, rows, columns, *rest = args
                 args = (filters, (rows, columns), *rest)
             super().__init__(*args, **_translated(options))
@@ -139,7 +146,7 @@ class _Model:
         """Prepare for training; an optimizer's name stands for its old defaults."""
         if isinstance(optimizer, str) and optimizer.lower() in BY_NAME:
             optimizer = BY_NAME[optimizer.lower()]()
-        super().compile(optimizer, *args, **options)
+        _COMPILE(self, optimizer, *args, **options)
 
     def fit(
         self, *args: object, nb_epoch: int | None = None, **options: object
@@ -147,7 +154,12 @@ class _Model:
         """Train; epochs were called nb_epoch."""
         if nb_epoch is not None:
             options["epochs"] = nb_epoch
-        run = super().fit(*args, **options)
+        # Callbacks that wait for another name would never do anything.
+        for callback in options.get("callbacks") or []:
+            monitor = getattr(callback, "monitor", None) or ""
+            if monitor.removeprefix("val_") not in self.metrics_names:
+                callback.monitor = monitor.replace("accuracy", "acc")
+        run = _FIT(self, *args, **options)
         run.history = _Curves(run.history)
         return run
 
@@ -167,14 +179,24 @@ class _Model:
         return self.predict(x, batch_size=batch_size, verbose=verbose)
 
 
-class Sequential(_Model, keras.Sequential):
-    """keras.Sequential."""
+# Keras makes models of its own classes, too, when it loads or copies one.
+_COMPILE, _FIT = training_v1.Model.compile, training_v1.Model.fit
+for _name in ("compile", "fit", "predict_classes", "predict_proba"):
+    setattr(training_v1.Model, _name, vars(_Model)[_name])
 
 
-class Model(_Model, keras.Model):
-    """keras.Model, whose inputs and outputs were called input and output."""
+def _new_names(method: Callable) -> Callable:
+    """Return a method that takes input and output for inputs and outputs."""
 
-    def __init__(self, *args: object, **options: object) -> None:
-        """Take the tensors, or what a class of its own takes."""
+    @functools.wraps(method)
+    def call(*args: object, **options: object) -> object:
         names = {"input": "inputs", "output": "outputs"}
-        super().__init__(*args, **{names.get(k, k): v for k, v in options.items()})
+        return method(*args, **{names.get(k, k): v for k, v in options.items()})
+
+    return call
+
+
+Sequential, Model = keras.Sequential, keras.Model
+Model.__new__ = staticmethod(_new_names(Model.__new__))
+functional.Functional.__init__ = _new_names(functional.Functional.__init__)
+load_model, model_from_json = keras.models.load_model, keras.models.model_from_json

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 from typing import Any, TypeVar
 
 from common.session import tf
@@ -154,7 +155,8 @@ def apply_regularization(
         weights_list = tf.get_collection(tf.GraphKeys.WEIGHTS)
     if not weights_list:
         raise ValueError("no weights to regularize")
-    penalty = tf.add_n([regularizer(w) for w in weights_list], "apply_regularization")
+    penalties = [p for p in map(regularizer, weights_list) if p is not None]
+    penalty = tf.add_n(penalties or [tf.constant(0.0)], "apply_regularization")
     tf.add_to_collection(tf.GraphKeys.REGULARIZATION_LOSSES, penalty)
     return penalty
 
@@ -275,7 +277,7 @@ def _collect(output: tf.Tensor, collections: str | Sequence[str] | None) -> tf.T
 
 
 def _pair(size: Size) -> list[int]:
-    return [size, size] if isinstance(size, int) else list(size)
+    return [size, size] if isinstance(size, Integral) else list(size)
 
 
 def _strides(stride: Size) -> list[int]:

@@ -22,6 +22,15 @@ def reshape(
     return call(a, shape if newshape is None else newshape, order, **options)
 
 
+def fromstring(
+    string: str | bytes, dtype: object = float, count: int = -1, *, sep: str = ""
+) -> np.ndarray:
+    """np.fromstring of bytes: np.frombuffer, copied."""
+    if sep:
+        return originals["numpy.fromstring"](string, dtype, count, sep=sep)
+    return np.frombuffer(string, dtype, count).copy()
+
+
 def asscalar(a: np.ndarray) -> float:
     """np.asscalar(a): a.item()."""
     return a.item()

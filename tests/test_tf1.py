@@ -149,6 +149,11 @@ def test_an_own_reader_wins_unless_it_is_the_old_one(
     reader.write_text("def read_data_sets(d): return 'their own'")
     done = try_script(script)
     assert (done.stdout, done.stderr) == ("their own\n", "")
+    (tmp_path / "lib").mkdir()
+    reader.rename(tmp_path / "lib" / reader.name)
+    done = try_script(f"import sys\nsys.path.append('lib')\n{script}")
+    assert (done.stdout, done.stderr) == ("their own\n", "")
+    (tmp_path / "lib" / reader.name).rename(reader)
     reader.write_text(
         "SOURCE_URL = 'http://yann.lecun.com/exdb/mnist/'\n" + reader.read_text()
     )
@@ -339,6 +344,9 @@ def test_lost_names_of_packages_are_back(try_script: Run, tmp_path: Path) -> Non
         print(a.tostring() == bytes(range(6)), np.reshape(a, newshape=(2, 3)).shape,
               np.reshape(a, (3, 2)).shape, np.product([2, 3]), np.asscalar(a[:1]),
               np.zeros(2, np.float).dtype, np.array(1, np.int).dtype)
+        from PIL import Image
+        print(np.fromstring(b'ab', dtype=np.uint8), [np.float32(0.5)],
+              Image.new('L', (4, 4)).resize((2, 2), Image.ANTIALIAS).size)
         import scipy.misc
         from scipy.misc import imread, imresize
         scipy.misc.imsave('a.png', np.arange(12.).reshape(3, 4))
@@ -365,11 +373,54 @@ def test_lost_names_of_packages_are_back(try_script: Run, tmp_path: Path) -> Non
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
         "True (2, 3) (3, 2) 6 0 float64 int64",
+        "[97 98] [0.5] (2, 2)",
         "uint8 (3, 4) 0 255 (6, 8) (6, 8)",
         "mine 921600",
         "300",
         "True norm",
     ]
+
+
+def test_a_loaded_keras_model_is_one_of_that_time(
+    try_script: Run, tmp_path: Path
+) -> None:
+    done = try_script(
+        """
+        from keras.models import load_model, model_from_json, Sequential, Model
+        from keras.layers import Dense, Input
+        from keras.callbacks import ModelCheckpoint
+        from keras.constraints import maxnorm
+        from keras.datasets import mnist
+        import keras.backend as K
+        import numpy as np
+        (x, y), _ = mnist.load_data()
+        x, y = x.reshape(-1, 784) / 255., np.eye(10)[y]
+        net = Sequential([Dense(10, activation='softmax', input_dim=784,
+                                W_constraint=maxnorm(3))])
+        copy = model_from_json(net.to_json())
+        copy.compile('adadelta', 'categorical_crossentropy', metrics=['accuracy'])
+        best = ModelCheckpoint('best.h5', monitor='val_accuracy', save_best_only=True)
+        run = copy.fit(x, y, nb_epoch=2, validation_split=.1, verbose=0,
+                       callbacks=[best])
+        print(K.eval(copy.optimizer.lr), run.history['val_acc'][-1] > 0.5)
+        loaded = load_model('best.h5')
+        print((loaded.predict_classes(x[:50]) == y[:50].argmax(1)).mean() > 0.5,
+              isinstance(loaded, Model))
+        a = Input((3,))
+        print(Model(input=a, output=Dense(2)(a)).output_shape)
+        """
+    )
+    assert done.stderr == ""
+    assert done.stdout == "1.0 True\nTrue True\n(None, 2)\n"
+
+
+def test_what_contrib_lacks_is_named(try_script: Run) -> None:
+    done = try_script(
+        "import tensorflow as tf\ntf.contrib.layers.optimize_loss(1, 2, 3, 'SGD')"
+    )
+    assert re.fullmatch(
+        r"tf1\.py: tf\.contrib\.layers\.optimize_loss is gone .*\n", done.stderr
+    )
 
 
 # -------------------------------------------------------------------------- figures

@@ -30,6 +30,15 @@ def test_concat_takes_both_orders(session: tf.Session) -> None:
         np.testing.assert_array_equal(session.run(tensor), expected)
 
 
+def test_reverse_takes_axes_and_a_bool_for_each(session: tf.Session) -> None:
+    for tensor in (
+        calls.reverse(A, [1]),
+        calls.reverse(A, [False, True]),
+        calls.reverse(A, dims=[False, True]),
+    ):
+        np.testing.assert_array_equal(session.run(tensor), A[:, ::-1])
+
+
 def test_split_takes_both_orders(session: tf.Session) -> None:
     for parts in (
         calls.split(A, 3, 1),
