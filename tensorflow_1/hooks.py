@@ -14,16 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 from absl import flags as absl_flags
 
 from common.cli import UserError
 from common.paths import ROOT
-
-# What other packages have under names that `Finder.add_names` replaced.
-originals: dict[str, Any] = {}
+from tensorflow_1.packages import originals
 
 
 class GoneError(UserError, AttributeError):
@@ -281,7 +278,7 @@ def install(
         data_dir: folder of MNIST for scripts without.
     """
     from common.session import tf  # slow; an error in the script is told before
-    from tensorflow_1 import calls, data, layers, losses, mnist, packages  # noqa: F401
+    from tensorflow_1 import calls, data, layers, losses, mnist  # noqa: F401
 
     tf.disable_v2_behavior()
     np.set_printoptions(

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_1.hooks import originals
+# What other packages have under names that the hooks replaced.
+originals: dict[str, Any] = {}
 
 
 def reshape(
