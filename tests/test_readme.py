@@ -93,6 +93,7 @@ def test_the_file_map_names_every_python_file_of_root_and_rooms() -> None:
         ("speed-amd-epyc-bfloat16.md", "docs/speed.md"),
         ("time_to_99.md", "docs/speed.md"),
         ("cluster.md", "docs/many-machines.md"),
+        ("scale.md", "docs/speed.md"),
     ],
 )
 def test_a_page_shows_a_benchmark_as_it_was_measured(result: str, page: str) -> None:
