@@ -449,32 +449,10 @@ def batch_norm(
 ) -> tf.Tensor:
     """Normalize each channel of a [..., channels] tensor.
 
-    S. Ioffe, C. Szegedy, "Batch Normalization", 2015.
-
-    Args:
-        inputs: float tensor of two or more dimensions.
-        decay: of the moving mean and variance.
-        center: add `beta`.
-        scale: multiply by `gamma`.
-        epsilon: is added to the variance.
-        activation_fn: of the output.
-        param_initializers: for beta, gamma, moving_mean, moving_variance.
-        param_regularizers: for beta and gamma.
-        updates_collections: that the updates of the moving averages join, to be run
-            with the training step; None runs them with the layer.
-        is_training: use the batch's mean and variance, and update; else the moving
-            ones. May be a tensor.
-        reuse: as variable_scope takes it.
-        variables_collections: as in `Options`.
-        outputs_collections: that the output joins.
-        trainable: whether optimizers change beta and gamma.
-        batch_weights: None.
-        fused: False leaves the moving variance that of the batch; else it is the
-            unbiased estimate, n / (n - 1) times that, of contrib's fused kernel.
-        data_format: NHWC.
-        zero_debias_moving_mean: False.
-        scope: name of the layer, or its VariableScope.
-        renorm: False.
+    S. Ioffe, C. Szegedy, "Batch Normalization", 2015. The arguments are contrib's:
+    `updates_collections` get what updates the moving averages, None runs it with the
+    layer; `is_training` may be a tensor; `fused=False` leaves the moving variance that
+    of the batch, which is else the unbiased estimate of contrib's fused kernel.
 
     Raises:
         ValueError: an argument that is not served has another value.
@@ -485,53 +463,65 @@ def batch_norm(
             "batch_norm has no batch_weights, zero_debias_moving_mean and renorm here: "
             "leave them out"
         )
+    initial, penalties = param_initializers or {}, param_regularizers or {}
     with tf.variable_scope(scope, "BatchNorm", [inputs], reuse=reuse):
         x = tf.convert_to_tensor(inputs)
+        form = [int(x.shape[-1])], x.dtype.base_dtype
 
-        def create(name: str, initializer: Callable, trains: bool) -> tf.Variable:
-            return _variable(
-                name,
-                [int(x.shape[-1])],
-                x.dtype.base_dtype,
-                (param_initializers or {}).get(name, initializer),
-                (param_regularizers or {}).get(name),
-                variables_collections,
-                trains,
-            )
+        def create(name: str, value: Callable, trains: bool) -> tf.Variable:
+            how = initial.get(name, value), penalties.get(name)
+            return _variable(name, *form, *how, variables_collections, trains)
 
         beta = create("beta", ZEROS, trainable) if center else None
         gamma = create("gamma", ONES, trainable) if scale else None
-        moving = (
-            create("moving_mean", ZEROS, False),
-            create("moving_variance", ONES, False),
-        )
+        starts = ("moving_mean", ZEROS), ("moving_variance", ONES)
+        moving = [create(*start, False) for start in starts]
         axes = list(range(x.shape.ndims - 1))
-        mean, variance = _choose(
-            is_training, lambda: tuple(tf.nn.moments(x, axes)), lambda: moving
+        moments = _choose(
+            is_training, lambda: tuple(tf.nn.moments(x, axes)), lambda: tuple(moving)
         )
-        output = tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
+        output = tf.nn.batch_normalization(x, *moments, beta, gamma, epsilon)
         output.set_shape(x.shape)
-
-        def update() -> list[tf.Tensor]:
-            n = tf.cast(tf.size(x) / tf.shape(x)[-1], x.dtype)
-            unbiased = 1.0 if fused is False else n / tf.maximum(n - 1, 1)
-            seen = (mean, variance * unbiased)
-            return [
-                tf.assign_sub(average, (average - new) * (1 - decay))
-                for average, new in zip(moving, seen, strict=True)
-            ]
-
-        if _constant(is_training) is not False:
-            updates = _choose(is_training, update, lambda: [m + 0 for m in moving])
-            if updates_collections is None:
-                with tf.control_dependencies(updates):
-                    output = tf.identity(output)
-            else:
-                for operation in updates:
-                    tf.add_to_collections(updates_collections, operation)
-        if activation_fn is not None:
-            output = activation_fn(output)
+        updates = _moving_updates(x, moving, moments, decay, fused, is_training)
+        output = _with_updates(output, updates, updates_collections)
+        output = activation_fn(output) if activation_fn else output
         return _collect(output, outputs_collections)
+
+
+def _moving_updates(
+    x: tf.Tensor,
+    moving: Sequence[tf.Variable],
+    moments: Sequence[tf.Tensor],
+    decay: float,
+    fused: bool | None,
+    is_training: Flag,
+) -> list[tf.Tensor]:
+    """Return what moves the averages towards the batch's mean and variance."""
+
+    def update() -> list[tf.Tensor]:
+        n = tf.cast(tf.size(x) / tf.shape(x)[-1], x.dtype)
+        unbiased = 1.0 if fused is False else n / tf.maximum(n - 1, 1)
+        seen = moments[0], moments[1] * unbiased
+        return [
+            tf.assign_sub(average, (average - new) * (1 - decay))
+            for average, new in zip(moving, seen, strict=True)
+        ]
+
+    if _constant(is_training) is False:
+        return []
+    return _choose(is_training, update, lambda: [average + 0 for average in moving])
+
+
+def _with_updates(
+    output: tf.Tensor, updates: list[tf.Tensor], collections: Collections
+) -> tf.Tensor:
+    """Return the output, which runs the updates where no collection gets them."""
+    if collections is None and updates:
+        with tf.control_dependencies(updates):
+            return tf.identity(output)
+    for operation in updates:
+        tf.add_to_collections(collections, operation)
+    return output
 
 
 @add_arg_scope

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import tensorflow as tf
 import input_data
 
-mnist = input_data.read_data_sets("/tmp/mnist_of_nobody/", one_hot=True)
+mnist = input_data.read_data_sets("mnist_of_nobody/", one_hot=True)
 
 learning_rate = 0.01
 batch_size = 100

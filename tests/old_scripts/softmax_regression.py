@@ -4,6 +4,8 @@ from __future__ import division
 from __future__ import print_function
 
 import argparse
+import os
+import tempfile
 import sys
 
 from tensorflow.examples.tutorials.mnist import input_data
@@ -40,7 +42,8 @@ def main(_):
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser()
-    parser.add_argument('--data_dir', type=str, default='/tmp/mnist_of_nobody')
+    parser.add_argument('--data_dir', type=str, default=os.path.join(tempfile.gettempdir(),
+                                             'mnist_of_nobody'))
     parser.add_argument('--steps', type=int, default=1000)
     FLAGS, unparsed = parser.parse_known_args()
     tf.app.run(main=main, argv=[sys.argv[0]] + unparsed)

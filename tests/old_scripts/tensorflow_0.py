@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow.models.rnn import rnn, rnn_cell
 import input_data
 
-mnist = input_data.read_data_sets("/tmp/mnist_of_nobody/", one_hot=True)
+mnist = input_data.read_data_sets("mnist_of_nobody/", one_hot=True)
 n_input = n_steps = 28
 n_hidden = 24
 batch_size = 64
