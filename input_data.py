@@ -24,16 +24,21 @@ import numpy as np
 import numpy.typing as npt
 
 from mnist_files import (
+    CLASSES,
+    IMAGE_SIZE,
+    IMAGES,
+    LABELS,
     LECUN_URL,
     ONE_FILE_URL,
     TEST_FILES,
+    DataError,
     DataNotFoundError,
     holds_files,
     load_arrays,
+    parse_idx,
     say,
 )
 from mnist_files import maybe_download as maybe_download  # TensorFlow 1 has it here
-from mnist_formats import CLASSES, IMAGE_SIZE, IMAGES, LABELS, DataError, parse_idx
 
 DATASETS = ("auto", "mnist", "mnist_5k")
 MNIST_5K_SPLITS = (4000, 500, 500)  # images for training, validation and test

@@ -20,7 +20,7 @@ from PIL import Image
 from runner import ROOT, RUNS, Found, Results, fill
 
 import input_data
-from mnist_formats import idx_header
+from mnist_files import idx_header
 
 IMAGES = (1000, 10_000, 100_000, 1_000_000)
 PICTURES = (1, 10, 100, 1000, 10_000)

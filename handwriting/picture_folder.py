@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from common import cli
 from handwriting import find_digits, pictures
-from mnist_formats import CLASSES, IMAGE_SIZE, DataError
+from mnist_files import CLASSES, IMAGE_SIZE, DataError
 
 SHARES = 10  # of the files, two of which are not for training
 TEST, VALIDATION = 0, 1  # the shares that these are

@@ -17,14 +17,15 @@ from mnist_files import (
     FILES,
     ONE_FILE_URL,
     TENSORFLOW_URLS,
+    DataError,
     DataNotFoundError,
     download,
     holds_files,
+    idx_header,
     is_mnist_address,
     load_arrays,
     say,
 )
-from mnist_formats import DataError, idx_header
 
 data_dir = paths.DATA_DIR  # for what a script's own folder lacks; --data_dir
 

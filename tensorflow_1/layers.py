@@ -474,8 +474,8 @@ def batch_norm(
 
         beta = create("beta", ZEROS, trainable) if center else None
         gamma = create("gamma", ONES, trainable) if scale else None
-        starts = ("moving_mean", ZEROS), ("moving_variance", ONES)
-        moving = [create(*start, False) for start in starts]
+        starts = {"moving_mean": ZEROS, "moving_variance": ONES}
+        moving = [create(*start, False) for start in starts.items()]
         axes = list(range(x.shape.ndims - 1))
         moments = _choose(
             is_training, lambda: tuple(tf.nn.moments(x, axes)), lambda: tuple(moving)
@@ -484,8 +484,11 @@ def batch_norm(
         output.set_shape(x.shape)
         updates = _moving_updates(x, moving, moments, decay, fused, is_training)
         output = _with_updates(output, updates, updates_collections)
-        output = activation_fn(output) if activation_fn else output
-        return _collect(output, outputs_collections)
+        return _collect((activation_fn or _same)(output), outputs_collections)
+
+
+def _same(x: tf.Tensor) -> tf.Tensor:
+    return x
 
 
 def _moving_updates(

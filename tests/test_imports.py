@@ -12,14 +12,14 @@ from common.paths import ROOT
 
 SCRIPTS = {path.stem for path in ROOT.glob("*.py")}
 # What rooms may use.
-SHARED = {"model", "augment", "input_data", "mnist_files", "mnist_formats"}
+SHARED = {"model", "augment", "input_data", "mnist_files"}
 ROOMS = {
     "common": set(),
     "handwriting": {"common"},
     "saving": {"common"},
     "tensorflow_1": {"common"},
 }
-COPIED = ("input_data", "mnist_files", "mnist_formats")  # beside other people's scripts
+COPIED = ("input_data", "mnist_files")  # beside other people's scripts
 ALL = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for path in [*ROOT.glob("*.py"), *(p for r in ROOMS for p in (ROOT / r).glob("*"))]

@@ -1,4 +1,4 @@
-"""mnist_formats.py: arrays from the bytes of files, whatever these are."""
+"""mnist_files.py: arrays from the bytes of files, whatever these are."""
 
 import gzip
 import io
@@ -17,7 +17,7 @@ from helpers import idx_bytes, separable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import mnist_formats
+import mnist_files
 
 IMAGES, LABELS = 0x0803, 0x0801
 
@@ -29,12 +29,12 @@ def test_reads_exact_bytes_of_a_hand_written_file() -> None:
     pixels = bytes(range(256)) * 10
     body = pixels[: 3 * 28 * 28]
     data = b"\x00\x00\x08\x03\x00\x00\x00\x03\x00\x00\x00\x1c\x00\x00\x00\x1c" + body
-    array, _ = mnist_formats.parse_idx(data, IMAGES)
+    array, _ = mnist_files.parse_idx(data, IMAGES)
     assert array.shape == (3, 28, 28)
     assert array.dtype == np.uint8
     assert array.tobytes() == body
     assert array[1, 2, 3] == (784 + 2 * 28 + 3) % 256
-    labels, sha256 = mnist_formats.parse_idx(
+    labels, sha256 = mnist_files.parse_idx(
         b"\0\0\x08\x01\0\0\0\x05\x09\0\1\2\3", LABELS
     )
     assert labels.tolist() == [9, 0, 1, 2, 3]
@@ -45,7 +45,7 @@ def test_reads_exact_bytes_of_a_hand_written_file() -> None:
 def test_reads_gzip_of_several_members() -> None:
     data = idx_bytes(np.arange(7, dtype=np.uint8))
     packed = gzip.compress(data[:9]) + gzip.compress(data[9:])
-    assert mnist_formats.parse_idx(packed, LABELS)[0].tolist() == list(range(7))
+    assert mnist_files.parse_idx(packed, LABELS)[0].tolist() == list(range(7))
 
 
 @st.composite
@@ -68,7 +68,7 @@ def assert_parsed_or_refused(data: bytes, magic: int) -> None:
     """Check the one exception and the memory that parsing any bytes may cost."""
     tracemalloc.start()
     try:
-        array, _ = mnist_formats.parse_idx(data, magic)
+        array, _ = mnist_files.parse_idx(data, magic)
         assert array.dtype == np.uint8
         assert array.ndim == (3 if magic == IMAGES else 1)
         assert array.size > 0
@@ -98,9 +98,9 @@ def test_ten_thousand_files_give_arrays_or_a_value_error(
 
 def test_reads_images_of_any_size_and_any_label() -> None:
     images = np.arange(5 * 3 * 7, dtype=np.uint8).reshape(5, 3, 7)
-    assert (mnist_formats.parse_idx(idx_bytes(images), IMAGES)[0] == images).all()
+    assert (mnist_files.parse_idx(idx_bytes(images), IMAGES)[0] == images).all()
     labels = idx_bytes(np.array([3, 26, 255], np.uint8))
-    assert mnist_formats.parse_idx(labels, LABELS)[0].tolist() == [3, 26, 255]
+    assert mnist_files.parse_idx(labels, LABELS)[0].tolist() == [3, 26, 255]
 
 
 def images_file(count: int = 2, side: int = 28) -> bytes:
@@ -143,8 +143,8 @@ MALFORMED = {
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_bytes_are_named(name: str) -> None:
     data, magic, message = MALFORMED[name]
-    with pytest.raises(mnist_formats.DataError, match=message):
-        mnist_formats.parse_idx(data, magic)
+    with pytest.raises(mnist_files.DataError, match=message):
+        mnist_files.parse_idx(data, magic)
 
 
 # ---------------------------------------------------------------------- one file of all
@@ -183,7 +183,7 @@ def assert_right(found: tuple[np.ndarray, ...]) -> None:
 @pytest.mark.parametrize("labels", [np.uint8, np.int64])
 def test_reads_the_npz_of_keras(compressed: bool, labels: type) -> None:
     y_train = joined()[1].astype(labels)
-    assert_right(mnist_formats.parse_npz(npz_bytes(compressed, y_train=y_train)))
+    assert_right(mnist_files.parse_npz(npz_bytes(compressed, y_train=y_train)))
 
 
 def scaled_sets(form: str) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -209,7 +209,7 @@ def test_reads_the_pickle_of_the_sigmoid_write_up(
     else:
         data = pickle.dumps(tuple(scaled_sets(form)), protocol)
     data = gzip.compress(data, 1) if packed else data
-    assert_right(mnist_formats.parse_pickle(data))
+    assert_right(mnist_files.parse_pickle(data))
 
 
 def python_2_pickle(found: list[tuple[np.ndarray, np.ndarray]]) -> bytes:
@@ -286,21 +286,21 @@ HOSTILE_PICKLES = {
 def test_a_hostile_pickle_is_refused(name: str, packed: bool) -> None:
     data, message = HOSTILE_PICKLES[name]
     data = gzip.compress(data) if packed else data
-    with pytest.raises(mnist_formats.DataError, match=message) as error:
-        mnist_formats.parse_pickle(data)
+    with pytest.raises(mnist_files.DataError, match=message) as error:
+        mnist_files.parse_pickle(data)
     assert "\n" not in str(error.value)
 
 
 def test_a_pickle_runs_no_command(tmp_path: Path) -> None:
     data = pickle.dumps(Evil(tmp_path / "ran"))
-    with pytest.raises(mnist_formats.DataError, match=r"names \w+\.system; nothing"):
-        mnist_formats.parse_pickle(data)
+    with pytest.raises(mnist_files.DataError, match=r"names \w+\.system; nothing"):
+        mnist_files.parse_pickle(data)
     images = np.empty(1, object)
     images[0] = Evil(tmp_path / "ran")
-    with pytest.raises(mnist_formats.DataError):
-        mnist_formats.parse_pickle(pickle.dumps(((images, images),) * 3))
-    with pytest.raises(mnist_formats.DataError, match="Object arrays cannot be loaded"):
-        mnist_formats.parse_npz(npz_bytes(x_train=images))
+    with pytest.raises(mnist_files.DataError):
+        mnist_files.parse_pickle(pickle.dumps(((images, images),) * 3))
+    with pytest.raises(mnist_files.DataError, match="Object arrays cannot be loaded"):
+        mnist_files.parse_npz(npz_bytes(x_train=images))
     assert not (tmp_path / "ran").exists()
 
 
@@ -313,11 +313,11 @@ def test_bombs_take_no_memory() -> None:
                     member.write(bytes(1_000_000))
     packed = gzip.compress(b"\x80\x04" + bytes(600_000_000), 1)
     tracemalloc.start()
-    with pytest.raises(mnist_formats.DataError, match="it unpacks to 1200000000 bytes"):
-        mnist_formats.parse_npz(zeros.getvalue())
+    with pytest.raises(mnist_files.DataError, match="it unpacks to 1200000000 bytes"):
+        mnist_files.parse_npz(zeros.getvalue())
     assert tracemalloc.get_traced_memory()[1] < 10_000_000
-    with pytest.raises(mnist_formats.DataError, match="holds over 500000000 bytes"):
-        mnist_formats.parse_pickle(packed)
+    with pytest.raises(mnist_files.DataError, match="holds over 500000000 bytes"):
+        mnist_files.parse_pickle(packed)
     assert tracemalloc.get_traced_memory()[1] < 1_200_000_000
     tracemalloc.stop()
 
@@ -347,8 +347,8 @@ HOSTILE_NPZ = {
 @pytest.mark.parametrize("name", HOSTILE_NPZ)
 def test_a_hostile_npz_is_refused(name: str) -> None:
     data, message = HOSTILE_NPZ[name]
-    with pytest.raises(mnist_formats.DataError, match=message) as error:
-        mnist_formats.parse_npz(data)
+    with pytest.raises(mnist_files.DataError, match=message) as error:
+        mnist_files.parse_npz(data)
     assert "\n" not in str(error.value)
 
 
@@ -366,11 +366,11 @@ def damaged(draw: st.DrawFn) -> tuple[Callable, bytes]:
 
 
 WHOLE = (
-    (mnist_formats.parse_npz, npz_bytes()),
-    (mnist_formats.parse_npz, npz_bytes(compressed=True)),
-    (mnist_formats.parse_pickle, pickle.dumps(tuple(sets()))),
-    (mnist_formats.parse_pickle, python_2_pickle(scaled_sets("value / 256"))),
-    (mnist_formats.parse_pickle, gzip.compress(pickle.dumps(tuple(sets())))),
+    (mnist_files.parse_npz, npz_bytes()),
+    (mnist_files.parse_npz, npz_bytes(compressed=True)),
+    (mnist_files.parse_pickle, pickle.dumps(tuple(sets()))),
+    (mnist_files.parse_pickle, python_2_pickle(scaled_sets("value / 256"))),
+    (mnist_files.parse_pickle, gzip.compress(pickle.dumps(tuple(sets())))),
 )
 
 
@@ -379,7 +379,7 @@ def assert_read_or_refused(parse: Callable, data: bytes) -> None:
     tracemalloc.start()
     try:
         assert [array.dtype for array in parse(data)] == [np.uint8] * 4
-    except mnist_formats.DataError as error:
+    except mnist_files.DataError as error:
         told = str(error)
     finally:
         _, peak = tracemalloc.get_traced_memory()
@@ -404,4 +404,4 @@ def test_ten_thousand_files_for_each_reader(drawn: tuple[Callable, bytes]) -> No
 def test_the_instructions_let_through_are_those_of_a_real_file() -> None:
     """Every one is an instruction, and each is there for some file above."""
     known = {opcode.name for opcode in pickletools.opcodes}
-    assert set(mnist_formats._OPCODES.split()) <= known
+    assert set(mnist_files._OPCODES.split()) <= known

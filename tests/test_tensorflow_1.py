@@ -279,7 +279,7 @@ with tf.Session() as sess:
 def script_dir(tmp_path: Path) -> Path:
     """A folder as of a user with an old script: the copied files, and data."""
     write_set(tmp_path / "MNIST_data")
-    for script in ("input_data.py", "mnist_files.py", "mnist_formats.py"):
+    for script in ("input_data.py", "mnist_files.py"):
         shutil.copy(ROOT / script, tmp_path)
     return tmp_path
 
