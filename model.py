@@ -349,6 +349,13 @@ OPTIMIZERS = {
 }
 
 
+SCHEDULES = {  # share of the peak, by the share of the run after the warm-up
+    "linear": lambda done: 1 - done,
+    "cosine": lambda done: 0.5 * (1 + tf.cos(math.pi * done)),
+    "constant": lambda done: 1.0,
+}
+
+
 def learning_rate(
     global_step: tf.Tensor, steps: int, peak: float, schedule: str, warmup: float
 ) -> tf.Tensor:
@@ -358,17 +365,15 @@ def learning_rate(
         global_step: int64 scalar, 0 at the first step.
         steps: length of the run.
         peak: the rate after the warm-up.
-        schedule: "cosine" falls to zero at the end of the run (I. Loshchilov,
-            F. Hutter, "SGDR", 2017); "constant" stays.
+        schedule: "linear" falls to zero at the end of the run; "cosine", too (I.
+            Loshchilov, F. Hutter, "SGDR", 2017); "constant" stays.
         warmup: share of the steps in which the rate first rises from zero, linearly.
     """
     step = tf.cast(global_step, tf.float32)
     warmup_steps = warmup * steps
     rise = tf.minimum(1.0, (step + 1) / max(1.0, warmup_steps))
-    if schedule == "constant":
-        return peak * rise
     done = tf.maximum(0.0, step - warmup_steps) / max(1.0, steps - warmup_steps)
-    return peak * rise * 0.5 * (1 + tf.cos(math.pi * done))
+    return peak * rise * SCHEDULES[schedule](done)
 
 
 def training(

@@ -55,9 +55,9 @@ OPTIMIZER = "adam"  # adam, rmsprop or sgd
 LOSS = "cross_entropy"  # cross_entropy or quadratic
 SEED = 1  # of initial weights, order, dropout, augmentation
 LENGTH = "auto"  # of the run: "2750 steps", "5 epochs"; auto: see AUTO_LENGTH
-BATCH_SIZE = 100  # images a step
-LEARNING_RATE = 1e-3  # of the optimizer, the highest of the run
-SCHEDULE = "cosine"  # cosine: falls to 0 at the end; or constant
+BATCH_SIZE = 64  # images a step
+LEARNING_RATE = 2e-3  # of the optimizer, the highest of the run
+SCHEDULE = "linear"  # linear or cosine: falls to 0 at the end; or constant
 WARMUP = 0.05  # share of the steps in which the rate rises from 0
 KEEP_PROB = 0.5  # share of the units that dropout keeps
 LABEL_SMOOTHING = 0.1  # share of the target spread over all digits
@@ -67,7 +67,7 @@ THREADS = 0  # of one operation; 0: as many as cores
 MIN_EVAL_STEPS = 100  # steps; shorter epochs are evaluated several at a time
 CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
 AUTO_LENGTH = {  # by data set
-    "mnist": "2750 steps",  # 5 epochs
+    "mnist": "2750 steps",  # 3.2 epochs
     "mnist_5k": "700 steps",
     "own": "2750 steps",
     "pictures": "2750 steps",
@@ -84,9 +84,20 @@ RECIPES = {
         "AUGMENT": 0.0,
         "BFLOAT16": "off",
     },
-    "fast": {"LENGTH": "1 epoch", "LEARNING_RATE": 2e-3, "AUGMENT": 0.0},
+    "fast": {
+        "LENGTH": "600 steps",
+        "LEARNING_RATE": 3e-3,
+        "KEEP_PROB": 0.8,
+        "AUGMENT": 0.0,
+    },
     "default": {},
-    "best": {"LENGTH": "30 epochs", "BATCH_SIZE": 50, "VALIDATION_SIZE": 0},
+    "best": {
+        "LENGTH": "30 epochs",
+        "BATCH_SIZE": 50,
+        "LEARNING_RATE": 1e-3,
+        "SCHEDULE": "cosine",
+        "VALIDATION_SIZE": 0,
+    },
 }
 # --------------------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ def plain_run(data: input_data.Datasets) -> "Run":
 
     constants = {name: checked(name, getattr(train, name.upper())) for name in RULES}
     constants |= {"augment": 0.0, "label_smoothing": 0.0, "schedule": "constant"}
+    constants |= {"learning_rate": 1e-3}
     settings = Settings(**constants)
     command = CommandLine(settings, settings, frozenset(), False, False, 0)
     sizes = {split: getattr(data, split).num_examples for split in data._fields}

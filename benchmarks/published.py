@@ -111,6 +111,7 @@ def measure(row: Row, seed: int, data_dir: Path) -> Found:
         f"--network={row.network}",
         f"--seed={seed}",
         f"--data_dir={data_dir}",
+        "--learning_rate=1e-3",  # unless the row has another
         *row.flags,
         *PLAIN,
     )

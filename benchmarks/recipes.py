@@ -4,27 +4,34 @@
     python benchmarks/recipes.py test --data_dir data
     python benchmarks/recipes.py effects --data_dir data
     python benchmarks/recipes.py embedded --data_dir data
+    python benchmarks/recipes.py handwriting --data_dir data [--pictures FOLDER]
 
 `search` trains candidates for the recipes `fast` and `best` and keeps their validation
 accuracy. `test` trains each recipe with five seeds, in turn, and keeps the test
 accuracy. `effects` changes one constant at a time and keeps the validation accuracy.
-`embedded` trains on the 5,000 embedded images: runs of several lengths, to choose one
-on MNIST training images that are not among them, and the default, on test images.
-Runs that are done are not repeated. The results are search, recipes, effects and
-embedded, .json and .md, in benchmarks/results/. `effects` and `embedded` take half an
-hour each, the others hours.
+`embedded` trains on the 5,000 embedded images: candidates, to choose one on MNIST
+training images that are not among them, and the default, on test images. `handwriting`
+reads the sheets of sheets.py with the first networks of `test`, and pictures whose
+names and lines of digits (separated by |) are in the columns file and lines of
+FOLDER/labels.csv. Runs that are done are not repeated. The results are search,
+recipes-MACHINE, effects, embedded and handwriting, .json and .md, in
+benchmarks/results/. `effects` and `embedded` take half an hour each, the others hours.
 """
 
 import argparse
+import csv
+import difflib
+import re
 import statistics
 from pathlib import Path
 
 import numpy as np
-from runner import ROOT, RUNS, Found, Results, fill, mean, train
+from runner import ROOT, RUNS, Found, Results, fill, machine, mean, train
 
 FAST = tuple(
     f"--epochs {epochs} --batch_size {batch_size} --learning_rate {rate} "
-    f"--label_smoothing {smoothing} --keep_prob {keep_prob} --augment {augment}"
+    f"--label_smoothing {smoothing} --keep_prob {keep_prob} --augment {augment} "
+    "--schedule cosine"
     for epochs, batch_size, rate, smoothing, keep_prob, augment in (
         (1, 100, 2e-3, 0, 0.5, 0),
         (1, 64, 2e-3, 0, 0.5, 0),
@@ -40,7 +47,7 @@ FAST = tuple(
 BEST = tuple(
     f"--epochs {epochs} --validation_size 10000 --min_eval_steps 2000 --threads 1 "
     f"--augment {augment} --learning_rate {rate} --label_smoothing {smoothing} "
-    f"--bfloat16 {bfloat16} --batch_size {batch_size}"
+    f"--bfloat16 {bfloat16} --batch_size {batch_size} --schedule cosine"
     for epochs, augment, rate, smoothing, bfloat16, batch_size in (
         (20, 1, 1e-3, 0.1, "auto", 100),
         (20, 1.5, 1e-3, 0.1, "auto", 100),
@@ -55,31 +62,36 @@ BEST = tuple(
         (20, 1, 1e-3, 0.1, "auto", 25),
     )
 )
-EFFECTS = (
-    "--epochs 2",  # what each row below changes
-    "--epochs 2 --batch_size 50",
-    "--epochs 2 --batch_size 200",
-    "--epochs 2 --learning_rate 3e-4",
-    "--epochs 2 --learning_rate 3e-3",
-    "--epochs 2 --schedule constant",
-    "--epochs 2 --warmup 0",
-    "--epochs 2 --keep_prob 1",
-    "--epochs 2 --label_smoothing 0",
-    "--epochs 2 --augment 0",
-    "--epochs 2 --bfloat16 off",
-    "--epochs 2 --optimizer rmsprop",
-    "--epochs 2 --optimizer sgd",
-    "--epochs 2 --loss quadratic",
-    "--epochs 1",
-    "--epochs 5",
+# Around the default as it was when they were measured.
+AROUND = "--batch_size 100 --learning_rate 1e-3 --schedule cosine "
+EFFECTS = tuple(
+    AROUND + changed
+    for changed in (
+        "--epochs 2",  # what each row below changes
+        "--epochs 2 --batch_size 50",
+        "--epochs 2 --batch_size 200",
+        "--epochs 2 --learning_rate 3e-4",
+        "--epochs 2 --learning_rate 3e-3",
+        "--epochs 2 --schedule constant",
+        "--epochs 2 --warmup 0",
+        "--epochs 2 --keep_prob 1",
+        "--epochs 2 --label_smoothing 0",
+        "--epochs 2 --augment 0",
+        "--epochs 2 --bfloat16 off",
+        "--epochs 2 --optimizer rmsprop",
+        "--epochs 2 --optimizer sgd",
+        "--epochs 2 --loss quadratic",
+        "--epochs 1",
+        "--epochs 5",
+    )
 )
-TEST = (
-    "--recipe article",
-    "--recipe fast",
-    "--recipe default",
-    "--recipe default --bfloat16 off",
-    "--recipe best",
-    "--recipe best --batch_size 100",
+TEST = ("--recipe fast", "--recipe default", "--recipe article")
+LONGEST = "--recipe best"
+# The recipes as they were before, trained in turn with today's, for the time.
+BEFORE = (
+    "--recipe fast --epochs 1 --batch_size 100 --learning_rate 2e-3 --schedule cosine "
+    "--keep_prob 0.5",
+    "--recipe default --batch_size 100 --learning_rate 1e-3 --schedule cosine",
 )
 EMBEDDED = (
     "--dataset mnist_5k --steps 500",
@@ -88,14 +100,21 @@ EMBEDDED = (
     "--dataset mnist_5k --steps 1400 --batch_size 50",
     "--dataset mnist_5k",
 )
+WHAT = ("search", "test", "effects", "embedded", "handwriting")
 OTHERS = 5000  # the last training images of MNIST, none of them embedded
 SEARCH_SEEDS, TEST_SEEDS = (1, 2, 3), (1, 2, 3, 4, 5)
+BEFORE_SEEDS = (1, 2)
+
+
+def folder(flags: str, seed: int) -> Path:
+    """Return where the run with these flags is kept."""
+    return RUNS / re.sub(r"\W+", "-", f"recipe {flags} {seed}")
 
 
 def measure(flags: str, seed: int, data_dir: Path, split: str) -> Found:
     """Train with the flags; return seconds and the accuracy on a split."""
     fixed = ("--overwrite", f"--seed={seed}", f"--data_dir={data_dir}")
-    run, seconds, _ = train(RUNS / "recipe", *flags.split(), *fixed)
+    run, seconds, _ = train(folder(flags, seed), *flags.split(), *fixed)
     return {"accuracy": getattr(run, f"{split}_accuracy"), "seconds": seconds}
 
 
@@ -123,6 +142,63 @@ def measure_embedded(flags: str, seed: int, data_dir: Path) -> Found:
     if "--steps" not in flags:
         found["mnist"] = accuracy(mnist.test.images, mnist.test.labels)
     return found
+
+
+def measure_handwriting(
+    flags: str, seed: int, data_dir: Path, folder_of_pictures: Path | None
+) -> Found:
+    """Read sheets and pictures; return how many digits there are, how many are right.
+
+    With the network that `measure` kept, or else trained with the flags.
+    """
+    # TensorFlow, which train.py in its own process should not wait for.
+    import sheets
+
+    import input_data
+    import predict
+    from handwriting import pictures, reading
+
+    save_dir = folder(flags, seed)
+    if not (save_dir / "config.json").exists():
+        measure(flags, seed, data_dir, "test")
+    network = predict.restore(save_dir)
+    _, test = input_data.load_test("mnist", data_dir)
+    digits, labels = test.images.reshape(-1, 28, 28), test.labels
+    counts = sum(
+        sheets.read_sheets(network, digits, labels, difficulty)
+        for difficulty in range(len(sheets.LEVELS))
+    )
+    found = {"sheets": int(counts[2]), "sheets right": int(counts[3])}
+    if folder_of_pictures is None:
+        return found
+    with (folder_of_pictures / "labels.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    found |= {"pictures": 0, "pictures right": 0}
+    for row in rows:
+        picture = pictures.open_picture(str(folder_of_pictures / row["file"]))
+        lines = reading.read(picture, network)
+        read = "".join(str(one.digit) for line in lines for one in line)
+        written = row["lines"].replace("|", "")
+        matcher = difflib.SequenceMatcher(None, written, read, autojunk=False)
+        right = sum(block.size for block in matcher.get_matching_blocks())
+        found["pictures"] += len(written)
+        found["pictures right"] += right
+    return found
+
+
+def handwriting_table(results: Results) -> str:
+    """Return what is done as Markdown."""
+    head = "| recipe | seed | digits right on sheets | in pictures |"
+    lines = [head, "|---|---|---|---|"]
+    for flags, runs in results.items():
+        for seed, run in runs.items():
+            cells = [
+                f"{run[f'{kind} right']}/{run[kind]}"
+                for kind in ("sheets", "pictures")
+                if kind in run
+            ]
+            lines.append(f"| `{flags}` | {seed} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def embedded_table(results: Results) -> str:
@@ -159,10 +235,21 @@ def table(results: Results) -> str:
 def main() -> None:
     """Search, test, or measure effects."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("search", "test", "effects", "embedded"))
+    parser.add_argument("what", choices=WHAT)
     parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER")
     args = parser.parse_args()
     data_dir = args.data_dir.resolve()
+    if args.what == "handwriting":
+        fill(
+            "handwriting",
+            [(flags, 1) for flags in (*BEFORE, *TEST)],
+            lambda flags, seed: measure_handwriting(
+                flags, seed, data_dir, args.pictures
+            ),
+            handwriting_table,
+        )
+        return
     if args.what == "embedded":
         fill(
             "embedded",
@@ -171,17 +258,18 @@ def main() -> None:
             embedded_table,
         )
         return
-    rows, seeds, split, name = {
-        "search": (FAST + BEST, SEARCH_SEEDS, "validation", "search"),
-        "test": (TEST, TEST_SEEDS, "test", "recipes"),
-        "effects": (EFFECTS, SEARCH_SEEDS, "validation", "effects"),
+    rows, seeds, split = {
+        "search": (FAST + BEST, SEARCH_SEEDS, "validation"),
+        "test": (BEFORE + TEST, TEST_SEEDS, "test"),
+        "effects": (EFFECTS, SEARCH_SEEDS, "validation"),
     }[args.what]
-    fill(
-        name,
-        [(flags, seed) for seed in seeds for flags in rows],
-        lambda flags, seed: measure(flags, seed, data_dir, split),
-        table,
-    )
+    jobs = [(flags, seed) for seed in seeds for flags in rows]
+    name = args.what
+    if args.what == "test":
+        name = f"recipes-{machine()}"
+        jobs = [job for job in jobs if job[0] in TEST or job[1] in BEFORE_SEEDS]
+        jobs += [(LONGEST, seed) for seed in seeds]
+    fill(name, jobs, lambda flags, seed: measure(flags, seed, data_dir, split), table)
 
 
 if __name__ == "__main__":

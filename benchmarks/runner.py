@@ -47,6 +47,18 @@ def train(save_dir: Path, *flags: str) -> tuple["Run", float, float]:
     return checkpoints.read_config(save_dir), seconds, training
 
 
+def machine() -> str:
+    """Return the processor's name and the instructions that matter, for file names."""
+    from common.session import cpu_has_bfloat16
+
+    text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    name = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)[1]
+    name = re.sub(r"\((R|TM)\)|@.*| CPU| Processor", "", name).strip()
+    extension = "bfloat16" if cpu_has_bfloat16() else ""
+    extension = extension or ("AVX-512" if "avx512f" in text else "AVX2")
+    return re.sub(r"\W+", "-", f"{name} {extension}".lower())
+
+
 def mean(values: Sequence[float]) -> str:
     """Return mean and standard deviation of accuracies, as the tables print them."""
     spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""

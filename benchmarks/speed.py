@@ -13,7 +13,6 @@ docs/speed-MACHINE.png. About a quarter of an hour on two cores.
 
 import argparse
 import json
-import re
 import statistics
 import subprocess
 import sys
@@ -30,7 +29,7 @@ from contenders import (
     SGEMM_SIZE,
     TRAINING_FLOP,
 )
-from runner import RESULTS, ROOT
+from runner import RESULTS, ROOT, machine
 from tqdm import tqdm
 
 from common import plots
@@ -93,15 +92,6 @@ def round_of(name: str, worker: Worker) -> dict[str, float]:
         }
         times[INFERENCE] = worker.ask("infer")
     return {task: 1000 * seconds for task, seconds in times.items()}
-
-
-def machine() -> str:
-    """Return the processor's name and the instructions that matter here."""
-    text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    name = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)[1]
-    name = re.sub(r"\((R|TM)\)|@.*| CPU| Processor", "", name).strip()
-    extension = "bfloat16" if cpu_has_bfloat16() else ""
-    return f"{name} {extension or ('AVX-512' if 'avx512f' in text else 'AVX2')}"
 
 
 def measure(data_dir: Path) -> tuple[Times, dict[str, float]]:
@@ -215,7 +205,7 @@ def main() -> None:
     times, memory = measure(parser.parse_args().data_dir.resolve())
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps({"milliseconds": times, "peak MB": memory}, indent=1)
-    name = "speed-" + re.sub(r"\W+", "-", machine().lower())
+    name = f"speed-{machine()}"
     (RESULTS / f"{name}.json").write_text(text + "\n")
     (RESULTS / f"{name}.md").write_text(tables(times, memory))
     shown = {name: row for name, row in times.items() if ONE_THREAD not in name}

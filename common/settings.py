@@ -99,7 +99,7 @@ RULES = {
     ),
     "batch_size": Rule(int, lambda v: v >= 1, "a whole number of images, 1 or more"),
     "learning_rate": Rule(float, lambda v: 0 < v < math.inf, "a number above 0"),
-    "schedule": _one_of(("cosine", "constant")),
+    "schedule": _one_of(model.SCHEDULES),
     "warmup": Rule(float, lambda v: 0 <= v <= 1, "a share from 0 to 1"),
     "keep_prob": Rule(float, lambda v: 0 < v <= 1, "a share above 0, up to 1"),
     "label_smoothing": Rule(float, lambda v: 0 <= v < 1, "a share from 0 to below 1"),

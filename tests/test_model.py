@@ -1,6 +1,7 @@
 """model.py and augment.py: shapes and numbers, against SciPy."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -288,11 +289,15 @@ def test_learning_rate_rises_then_falls_to_zero(session: tf.Session) -> None:
 
     def rates(schedule: str, warmup: float) -> list[float]:
         rate = model.learning_rate(step, 200, 0.3, schedule, warmup)
-        return [session.run(rate, {step: at}) for at in (0, 4, 9, 105, 200)]
+        return [session.run(rate, {step: at}) for at in (0, 4, 9, 48, 105, 200)]
 
-    assert rates("cosine", 0.05) == pytest.approx([0.03, 0.15, 0.3, 0.15, 0], abs=1e-6)
-    assert rates("constant", 0.05) == pytest.approx([0.03, 0.15, 0.3, 0.3, 0.3])
-    assert rates("constant", 0) == pytest.approx([0.3] * 5)
+    rise = [0.03, 0.15, 0.3]
+    linear = [*rise, 0.24, 0.15, 0]
+    assert rates("linear", 0.05) == pytest.approx(linear, abs=1e-6)
+    cosine = [*rise, 0.15 * (1 + math.cos(math.pi / 5)), 0.15, 0]
+    assert rates("cosine", 0.05) == pytest.approx(cosine, abs=1e-6)
+    assert rates("constant", 0.05) == pytest.approx([*rise, 0.3, 0.3, 0.3])
+    assert rates("constant", 0) == pytest.approx([0.3] * 6)
 
 
 # --------------------------------------------------------------------- random affine

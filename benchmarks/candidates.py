@@ -1,0 +1,305 @@
+"""Try settings that train.py does not have: which would pay, on validation images?
+
+    python benchmarks/candidates.py --data_dir data
+
+Trains the default network in short runs and long ones, each with one thing changed, on
+the last 50,000 training images, and keeps what the first 10,000 tell: the accuracy, and
+the loss at the best temperature, which differs less from seed to seed. The results
+are candidates.json and candidates.md in benchmarks/results/; runs that are done are not
+repeated. A short run takes a minute on one core, a long one five.
+"""
+
+import argparse
+import math
+import statistics
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from runner import ROOT, Found, Results, fill, mean
+from scipy import optimize, special
+
+import input_data
+import model
+from augment import AFFINE, augment
+from common.session import session_config, tf
+
+VALIDATION = 10_000  # images
+EVAL_BATCH = 500
+SEEDS = (1, 2, 3)
+TEACHER_FROM = 0.3  # share of the run after which the teacher's answers count
+TEACHER_SHARE = 0.5  # of the targets
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """How to train; the defaults are the short run's. Pairs are the first and last."""
+
+    images: int = 40_000  # seen in training
+    batch_size: tuple[int, int] = (64, 64)
+    learning_rate: float = 2e-3
+    schedule: str = "cosine"  # a name in model.SCHEDULES, or "late FALL": see `rate`
+    beta_2: float = 0.999  # of Adam
+    keep_prob: float = 0.5
+    all_units: float = 0.0  # share of the run, at its start, without dropout
+    augment: tuple[float, float] = (0.0, 0.0)
+    label_smoothing: tuple[float, float] = (0.1, 0.1)
+    layer_rates: tuple[float, float] = (1.0, 1.0)  # times, convolutions and first fc
+    average: float = 0.0  # decay of the average that replaces the weights at the end
+    teacher: float = 0.0  # decay of the average of the weights that teaches
+
+    def __str__(self) -> str:
+        """Return what differs from the defaults."""
+        changed = {
+            one.name: getattr(self, one.name)
+            for one in fields(self)
+            if getattr(self, one.name) != one.default
+        }
+        return ", ".join(f"{name} {value}" for name, value in changed.items()) or "-"
+
+
+def long_run(**changed: object) -> Candidate:
+    """Return a candidate of four epochs with augmentation."""
+    values = {"images": 200_000, "augment": (1.0, 1.0)} | changed
+    return Candidate(**values)
+
+
+CANDIDATES = (
+    Candidate(),
+    Candidate(batch_size=(100, 100)),
+    Candidate(batch_size=(48, 48)),
+    Candidate(batch_size=(32, 128)),
+    Candidate(learning_rate=3e-3),
+    Candidate(schedule="linear"),
+    Candidate(schedule="late 0.2"),
+    Candidate(schedule="constant", average=0.985),
+    Candidate(beta_2=0.99),
+    Candidate(keep_prob=0.8),
+    Candidate(all_units=0.25, learning_rate=3e-3),
+    Candidate(augment=(0.5, 0.5)),
+    Candidate(label_smoothing=(0.1, 0.0)),
+    Candidate(layer_rates=(2.0, 0.7)),
+    Candidate(teacher=0.98),
+    long_run(batch_size=(100, 100), learning_rate=1e-3),
+    long_run(),
+    long_run(schedule="linear", beta_2=0.99),
+    long_run(schedule="linear", beta_2=0.99, keep_prob=0.8),
+    long_run(schedule="linear", beta_2=0.99, augment=(1.2, 0.3)),
+    long_run(schedule="linear", images=176_000),
+    long_run(schedule="linear", images=176_000, beta_2=0.99),
+)
+
+# ------------------------------------------------------------------ over a run
+
+
+def batch_sizes(candidate: Candidate) -> list[int]:
+    """Return the size of each batch, a multiple of 8 where they grow."""
+    first, last = candidate.batch_size
+    sizes, seen = [], 0
+    while seen < candidate.images:
+        share = seen / candidate.images
+        size = first if first == last else 8 * round(between((first, last), share) / 8)
+        sizes.append(size)
+        seen += size
+    return sizes
+
+
+def between(ends: tuple[float, float], done: float) -> float:
+    """Return the value at a share of the run, on the line from first to last."""
+    return ends[0] + (ends[1] - ends[0]) * done
+
+
+def rate(candidate: Candidate, done: float, warmup: float = 0.05) -> float:
+    """Return the share of the peak of the learning rate at a share of the run.
+
+    "late FALL" stays at the peak and falls to zero, as 1 minus a square root, in the
+    last FALL of the run (A. Hägele et al., "Scaling Laws and Compute-Optimal Training
+    Beyond Fixed Training Durations", 2024).
+    """
+    if done < warmup:
+        return done / warmup + 1e-3
+    after = (done - warmup) / (1 - warmup)
+    if candidate.schedule.startswith("late "):
+        fall = float(candidate.schedule.removeprefix("late "))
+        return 1 - math.sqrt(max(0.0, after - 1 + fall) / fall)
+    return {
+        "constant": 1.0,
+        "linear": 1 - after,
+        "cosine": 0.5 * (1 + math.cos(math.pi * after)),
+    }[candidate.schedule]
+
+
+# ----------------------------------------------------------------------- graph
+
+
+def adam_steps(
+    loss: tf.Tensor, rate: tf.Tensor, candidate: Candidate
+) -> list[tf.Operation]:
+    """Return an optimizer's step for each layer, with the rate of its own."""
+    convolutions, first_fc = candidate.layer_rates
+    times = {"layer_1": convolutions, "layer_2": convolutions}
+    times |= {"full_connection_1": first_fc, "full_connection_2": 1.0}
+    gradients = tf.gradients(loss, tf.trainable_variables())
+    steps = []
+    for scope, factor in times.items():
+        pairs = zip(gradients, tf.trainable_variables(), strict=True)
+        own = [(g, v) for g, v in pairs if v.op.name.startswith(scope)]
+        method = tf.train.AdamOptimizer(rate * factor, beta2=candidate.beta_2)
+        steps.append(method.apply_gradients(own))
+    return steps
+
+
+def taught_targets(
+    targets: tf.Tensor,
+    images: tf.Tensor,
+    average: tf.train.ExponentialMovingAverage,
+    share: tf.Tensor,
+) -> tf.Tensor:
+    """Mix targets with the answers of the averaged weights.
+
+    A. Tarvainen, H. Valpola, "Mean teachers are better role models", 2017.
+    """
+
+    def averaged(getter: object, name: str, *args: object, **options: object):  # noqa: ANN202
+        return average.average(getter(name, *args, **options))
+
+    with tf.variable_scope("", reuse=True, custom_getter=averaged):
+        logits = model.inference(images, "cnn", model.ARCHITECTURES["cnn"])
+    return targets * (1 - share) + tf.stop_gradient(tf.nn.softmax(logits)) * share
+
+
+class Trainer:
+    """The graph of a candidate, in the default graph, and what it is fed."""
+
+    def __init__(self, candidate: Candidate, seed: int) -> None:
+        """Build it."""
+        self.candidate = candidate
+        tf.set_random_seed(seed)
+        step = tf.train.create_global_step()
+        self.pixels = tf.placeholder(tf.float32, [None, model.PIXELS])
+        self.labels = tf.placeholder(tf.int32, [None])
+        self.keep_prob = tf.placeholder_with_default(1.0, [])
+        self.strength, self.smoothing, self.rate, self.taught = (
+            tf.placeholder_with_default(0.0, []) for _ in range(4)
+        )
+        images = model.as_images(self.pixels)
+        images = augment(images, AFFINE, self.strength, model.random_key(seed, step, 0))
+        key = model.random_key(seed, step, 1)
+        shape = model.ARCHITECTURES["cnn"]
+        self.logits = model.inference(images, "cnn", shape, self.keep_prob, key)
+        targets = model.smoothed_targets(self.labels, self.smoothing)
+        decay = candidate.average or candidate.teacher
+        average = tf.train.ExponentialMovingAverage(decay) if decay else None
+        weights = tf.trainable_variables()
+        if average:
+            average.apply(weights)
+        if candidate.teacher:
+            targets = taught_targets(targets, images, average, self.taught)
+        loss = tf.reduce_mean(model.cross_entropy(self.logits, targets))
+        with tf.control_dependencies(adam_steps(loss, self.rate, candidate)):
+            counted = tf.assign_add(step, 1)
+        with tf.control_dependencies([counted]):
+            self.train_op = average.apply(weights) if average else tf.no_op()
+        self.to_average = tf.group(
+            [tf.assign(v, average.average(v)) for v in weights] if average else []
+        )
+
+    def settings_at(self, done: float) -> dict[tf.Tensor, float]:
+        """Return what is fed beside images and labels, at a share of the run."""
+        one = self.candidate
+        return {
+            self.keep_prob: 1.0 if done < one.all_units else one.keep_prob,
+            self.strength: between(one.augment, done),
+            self.smoothing: between(one.label_smoothing, done),
+            self.rate: one.learning_rate * rate(one, done),
+            self.taught: TEACHER_SHARE if done >= TEACHER_FROM else 0.0,
+        }
+
+
+# --------------------------------------------------------------------- measure
+
+
+def measure(candidate: Candidate, seed: int, data: input_data.Datasets) -> Found:
+    """Train; return accuracy and loss in nats on validation images, and seconds."""
+    sizes = batch_sizes(candidate)
+    seen = np.cumsum([0, *sizes])
+    count = data.train.num_examples
+    order = np.concatenate(
+        [
+            np.random.default_rng([seed, epoch]).permutation(count)
+            for epoch in range(math.ceil(seen[-1] / count))
+        ]
+    )
+    with (
+        tf.Graph().as_default(),
+        tf.Session(config=session_config(1, bfloat16=False)) as session,
+    ):
+        trainer = Trainer(candidate, seed)
+        session.run(tf.global_variables_initializer())
+        begun = time.monotonic()
+        for start, size in zip(seen, sizes, strict=False):
+            rows = order[start : start + size]
+            feed = trainer.settings_at(start / seen[-1])
+            feed[trainer.pixels] = input_data.scaled(data.train.images[rows])
+            feed[trainer.labels] = data.train.labels[rows]
+            session.run(trainer.train_op, feed)
+        seconds = time.monotonic() - begun
+        if candidate.average:
+            session.run(trainer.to_average)
+        images, labels = data.validation.images, data.validation.labels
+        logits = np.concatenate(
+            [
+                session.run(trainer.logits, {trainer.pixels: input_data.scaled(some)})
+                for some in np.split(images, len(images) // EVAL_BATCH)
+            ]
+        )
+    found = {"accuracy": float((logits.argmax(axis=1) == labels).mean())}
+    return found | {"loss": least_loss(logits, labels), "seconds": seconds}
+
+
+def least_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean cross-entropy in nats at the temperature that makes it least."""
+
+    def loss(log_temperature: float) -> float:
+        scaled = special.log_softmax(logits / math.exp(log_temperature), axis=1)
+        return -float(scaled[np.arange(len(labels)), labels].mean())
+
+    return optimize.minimize_scalar(loss, bounds=(-2, 1), method="bounded").fun
+
+
+def table(results: Results) -> str:
+    """Return what is done as Markdown, seconds as medians."""
+    lines = [
+        "| changed in a run on 40,000 images | seeds | validation accuracy "
+        "| loss in nats | seconds |",
+        "|---|---|---|---|---|",
+    ]
+    for name, runs in results.items():
+        rows = list(runs.values())
+        accuracy = mean([row["accuracy"] for row in rows])
+        loss = statistics.mean(row["loss"] for row in rows)
+        seconds = statistics.median(row["seconds"] for row in rows)
+        lines.append(
+            f"| {name} | {len(rows)} | {accuracy} | {loss:.4f} | {seconds:.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure what benchmarks/results/ does not have yet."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
+    data_dir = parser.parse_args().data_dir.resolve()
+    _, data = input_data.load("mnist", data_dir, VALIDATION, dtype=np.uint8)
+    by_name = {str(candidate): candidate for candidate in CANDIDATES}
+    fill(
+        "candidates",
+        [(name, seed) for seed in SEEDS for name in by_name],
+        lambda name, seed: measure(by_name[name], seed, data),
+        table,
+    )
+
+
+if __name__ == "__main__":
+    main()
