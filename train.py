@@ -85,7 +85,7 @@ RECIPES = {
         "BFLOAT16": "off",
     },
     "fast": {
-        "LENGTH": "600 steps",
+        "LENGTH": "480 steps",
         "LEARNING_RATE": 3e-3,
         "KEEP_PROB": 0.8,
         "AUGMENT": 0.0,
