@@ -254,8 +254,8 @@ def main() -> None:
     if args.what == "embedded":
         fill(
             "embedded",
-            [(flags, seed) for flags in EMBEDDED for seed in SEARCH_SEEDS]
-            + [(DEFAULT_5K, seed) for seed in TEST_SEEDS],
+            [(DEFAULT_5K, seed) for seed in TEST_SEEDS]
+            + [(flags, seed) for seed in SEARCH_SEEDS for flags in EMBEDDED],
             lambda flags, seed: measure_embedded(flags, seed, data_dir),
             embedded_table,
         )
