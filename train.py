@@ -68,7 +68,7 @@ MIN_EVAL_STEPS = 100  # steps; shorter epochs are evaluated several at a time
 CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
 AUTO_LENGTH = {  # by data set
     "mnist": "2750 steps",  # 3.2 epochs
-    "mnist_5k": "700 steps",
+    "mnist_5k": "1100 steps",
     "own": "2750 steps",
     "pictures": "2750 steps",
 }

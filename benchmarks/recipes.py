@@ -95,10 +95,9 @@ BEFORE = (
 )
 DEFAULT_5K = "--dataset mnist_5k"
 EMBEDDED = (
-    "--dataset mnist_5k --steps 1400",
-    "--dataset mnist_5k --steps 1400 --augment 1.5",
-    "--dataset mnist_5k --steps 1400 --batch_size 32",
     "--dataset mnist_5k --augment 1.5",
+    "--dataset mnist_5k --steps 700",
+    "--dataset mnist_5k --steps 1800",
     DEFAULT_5K,
 )
 WHAT = ("search", "test", "effects", "embedded", "handwriting")
@@ -129,7 +128,7 @@ def measure_embedded(flags: str, seed: int, data_dir: Path) -> Found:
     import input_data
     import predict
 
-    save_dir = RUNS / "recipe"
+    save_dir = folder(flags, seed)
     run, seconds, _ = train(save_dir, *flags.split(), "--overwrite", f"--seed={seed}")
     network = predict.restore(save_dir)
     _, mnist = input_data.load("mnist", data_dir, 0)
