@@ -54,6 +54,11 @@ class Length:
 AUTO = Length(0, "auto")
 
 
+def _number_or_auto(text: str) -> float | str:
+    """Return a number, or "auto"; ValueError for anything else."""
+    return text if text == "auto" else float(text)
+
+
 def _folder(text: str) -> Path:
     """Return a path; ValueError for the empty one, which pathlib takes for "."."""
     if not text:
@@ -98,7 +103,11 @@ RULES = {
         Length.parse, bool, 'a length such as "2750 steps" or "5 epochs", or auto'
     ),
     "batch_size": Rule(int, lambda v: v >= 1, "a whole number of images, 1 or more"),
-    "learning_rate": Rule(float, lambda v: 0 < v < math.inf, "a number above 0"),
+    "learning_rate": Rule(
+        _number_or_auto,
+        lambda v: v == "auto" or 0 < v < math.inf,
+        "a number above 0, or auto",
+    ),
     "schedule": _one_of(model.SCHEDULES),
     "warmup": Rule(float, lambda v: 0 <= v <= 1, "a share from 0 to 1"),
     "keep_prob": Rule(float, lambda v: 0 < v <= 1, "a share above 0, up to 1"),
@@ -127,7 +136,7 @@ class Settings:
     seed: int
     length: Length
     batch_size: int
-    learning_rate: float
+    learning_rate: float | str  # "auto" until the data set is known
     schedule: str
     warmup: float
     keep_prob: float
@@ -176,11 +185,13 @@ class CommandLine(NamedTuple):
     overwrite: bool
     startup_seconds: float
 
-    def with_length(self, length: str) -> "CommandLine":
-        """Return what was asked for, with a length in place of AUTO."""
-        if self.settings.length != AUTO:
-            return self
-        settings = replace(self.settings, length=Length.parse(length))
+    def with_auto(self, length: str, learning_rate: float) -> "CommandLine":
+        """Return what was asked for, with these where it says auto."""
+        settings = self.settings
+        if settings.length == AUTO:
+            settings = replace(settings, length=Length.parse(length))
+        if settings.learning_rate == "auto":
+            settings = replace(settings, learning_rate=learning_rate)
         return self._replace(settings=settings)
 
 

@@ -58,8 +58,11 @@ def _with_settings_of(run: Run, command: CommandLine) -> Run:
         if name in command.given or value != was_constant[name]
     }
     now, was = vars(command.settings), vars(run.settings)
-    if command.settings.length == AUTO:  # a run has a length of its own
+    # A run has a length and a rate of its own.
+    if command.settings.length == AUTO:
         edited.discard("length")
+    if command.settings.learning_rate == "auto":
+        edited.discard("learning_rate")
     for name in RULES:
         if name in edited - MAY_CHANGE and now[name] != was[name]:
             raise UserError(

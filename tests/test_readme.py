@@ -37,7 +37,7 @@ def train_constants() -> dict[str, object]:
     values = {}
     for node in ast.parse(block[1]).body:
         target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
-        if target.id not in ("AUTO_LENGTH", "RECIPES"):
+        if target.id not in ("AUTO_VALUES", "RECIPES"):
             values[target.id] = ast.literal_eval(node.value)
     return values
 
@@ -95,7 +95,6 @@ def test_the_file_map_names_every_python_file_of_root_and_rooms() -> None:
         ("recipes-amd-epyc-bfloat16.md", "docs/recipes.md"),
         ("recipes-amd-epyc-avx2.md", "docs/recipes.md"),
         ("candidates.md", "docs/recipes.md"),
-        ("handwriting.md", "docs/recipes.md"),
         ("time_to_99.md", "docs/speed.md"),
         ("cluster.md", "docs/many-machines.md"),
         ("scale.md", "docs/speed.md"),

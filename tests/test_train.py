@@ -46,7 +46,7 @@ OTHER_VALUES = {
     "SEED": 2,
     "LENGTH": "1.5 epochs",
     "BATCH_SIZE": 25,
-    "LEARNING_RATE": 2e-3,
+    "LEARNING_RATE": 3e-3,
     "SCHEDULE": "constant",
     "WARMUP": 0.6,
     "KEEP_PROB": 0.6,
@@ -228,7 +228,7 @@ ACCEPTED = {
     "SEED": "a whole number from 0 to 2147483647",
     "LENGTH": 'a length such as "2750 steps" or "5 epochs", or auto',
     "BATCH_SIZE": "a whole number of images, 1 or more",
-    "LEARNING_RATE": "a number above 0",
+    "LEARNING_RATE": "a number above 0, or auto",
     "SCHEDULE": "one of linear, cosine, constant",
     "WARMUP": "a share from 0 to 1",
     "KEEP_PROB": "a share above 0, up to 1",
@@ -305,28 +305,36 @@ def test_what_is_no_length_is_refused(text: str, capsys: pytest.CaptureFixture) 
 
 
 @pytest.mark.parametrize("data", ["mnist", "mnist_5k", "own", "pictures"])
-def test_the_data_set_decides_the_length_unless_somebody_does(
+def test_the_data_set_decides_length_and_rate_unless_somebody_does(
     data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    length = train.AUTO_LENGTH[data]
-    assert str(read().with_length(length).settings.length) == length
+    length, rate = train.AUTO_VALUES[data]
+    settings = read().with_auto(length, rate).settings
+    assert (str(settings.length), settings.learning_rate) == (length, rate)
     monkeypatch.setattr(train, "LENGTH", "7 steps")
-    assert str(read().with_length(length).settings.length) == "7 steps"
-    assert str(read("--epochs=3").with_length(length).settings.length) == "3 epochs"
-    assert read("--length=auto").settings.length == AUTO
+    monkeypatch.setattr(train, "LEARNING_RATE", 0.7)
+    settings = read().with_auto(length, rate).settings
+    assert (str(settings.length), settings.learning_rate) == ("7 steps", 0.7)
+    settings = (
+        read("--epochs=3", "--learning_rate=0.6").with_auto(length, rate).settings
+    )
+    assert (str(settings.length), settings.learning_rate) == ("3 epochs", 0.6)
+    settings = read("--length=auto", "--learning_rate=auto").settings
+    assert (settings.length, settings.learning_rate) == (AUTO, "auto")
 
 
-def test_a_run_keeps_the_length_that_its_data_set_had(
+def test_a_run_keeps_the_length_and_rate_that_its_data_set_had(
     run_train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(train.AUTO_LENGTH, "own", "6 steps")
+    monkeypatch.setitem(train.AUTO_VALUES, "own", ("6 steps", 3e-3))
     save_dir = run_train(LENGTH="auto")
     assert checkpoints.read_config(save_dir).step == 6
-    monkeypatch.setitem(train.AUTO_LENGTH, "own", "9 steps")
+    monkeypatch.setitem(train.AUTO_VALUES, "own", ("9 steps", 2e-3))
     run_train("--resume", LENGTH="auto")
     assert checkpoints.read_config(save_dir).step == 6
     run_train("--resume", LENGTH="9 steps")
-    assert checkpoints.read_config(save_dir).step == 9
+    run = checkpoints.read_config(save_dir)
+    assert (run.step, run.settings.learning_rate) == (9, 3e-3)
 
 
 @pytest.mark.parametrize("name", train.RECIPES)
@@ -351,7 +359,7 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture) -> None:
     printed = capsys.readouterr().out
     flags = {*RULES, "steps", "epochs", "recipe", "resume", "overwrite"}
     assert {flag for flag in flags if f"--{flag} " not in printed} == set()
-    assert "(now 0.001)" in printed
+    assert "(now 0.05)" in printed
 
 
 def test_a_flags_path_starts_where_the_user_is_and_a_constants_at_the_project(
