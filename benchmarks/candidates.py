@@ -265,7 +265,7 @@ def least_loss(logits: np.ndarray, labels: np.ndarray) -> float:
         scaled = special.log_softmax(logits / math.exp(log_temperature), axis=1)
         return -float(scaled[np.arange(len(labels)), labels].mean())
 
-    return optimize.minimize_scalar(loss, bounds=(-2, 1), method="bounded").fun
+    return float(optimize.minimize_scalar(loss, bounds=(-2, 1), method="bounded").fun)
 
 
 def table(results: Results) -> str:
