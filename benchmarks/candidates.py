@@ -26,6 +26,7 @@ from augment import AFFINE, augment
 from common.session import session_config, tf
 
 VALIDATION = 10_000  # images
+WARMUP = 0.05  # share of the run in which the rate rises
 EVAL_BATCH = 500
 SEEDS = (1, 2, 3)
 TEACHER_FROM = 0.3  # share of the run after which the teacher's answers count
@@ -39,7 +40,7 @@ class Candidate:
     images: int = 40_000  # seen in training
     batch_size: tuple[int, int] = (64, 64)
     learning_rate: float = 2e-3
-    schedule: str = "cosine"  # a name in model.SCHEDULES, or "late FALL": see `rate`
+    schedule: str = "cosine"  # or another of model.SCHEDULES, or "late 0.2"
     beta_2: float = 0.999  # of Adam
     keep_prob: float = 0.5
     all_units: float = 0.0  # share of the run, at its start, without dropout
@@ -110,27 +111,23 @@ def between(ends: tuple[float, float], done: float) -> float:
     return ends[0] + (ends[1] - ends[0]) * done
 
 
-def rate(candidate: Candidate, done: float, warmup: float = 0.05) -> float:
-    """Return the share of the peak of the learning rate at a share of the run.
+# ----------------------------------------------------------------------- graph
+
+
+def learning_rate(candidate: Candidate, done: tf.Tensor) -> tf.Tensor:
+    """Return the learning rate at a share of the run.
 
     "late FALL" stays at the peak and falls to zero, as 1 minus a square root, in the
     last FALL of the run (A. Hägele et al., "Scaling Laws and Compute-Optimal Training
     Beyond Fixed Training Durations", 2024).
     """
-    if done < warmup:
-        return done / warmup + 1e-3
-    after = (done - warmup) / (1 - warmup)
+    after = tf.maximum(0.0, done - WARMUP) / (1 - WARMUP)
     if candidate.schedule.startswith("late "):
         fall = float(candidate.schedule.removeprefix("late "))
-        return 1 - math.sqrt(max(0.0, after - 1 + fall) / fall)
-    return {
-        "constant": 1.0,
-        "linear": 1 - after,
-        "cosine": 0.5 * (1 + math.cos(math.pi * after)),
-    }[candidate.schedule]
-
-
-# ----------------------------------------------------------------------- graph
+        share = 1 - tf.sqrt(tf.maximum(0.0, after - 1 + fall) / fall)
+    else:
+        share = model.SCHEDULES[candidate.schedule](after)
+    return candidate.learning_rate * tf.minimum(1.0, done / WARMUP + 1e-3) * share
 
 
 def adam_steps(
@@ -180,7 +177,7 @@ class Trainer:
         self.pixels = tf.placeholder(tf.float32, [None, model.PIXELS])
         self.labels = tf.placeholder(tf.int32, [None])
         self.keep_prob = tf.placeholder_with_default(1.0, [])
-        self.strength, self.smoothing, self.rate, self.taught = (
+        self.strength, self.smoothing, self.done, self.taught = (
             tf.placeholder_with_default(0.0, []) for _ in range(4)
         )
         images = model.as_images(self.pixels)
@@ -197,7 +194,8 @@ class Trainer:
         if candidate.teacher:
             targets = taught_targets(targets, images, average, self.taught)
         loss = tf.reduce_mean(model.cross_entropy(self.logits, targets))
-        with tf.control_dependencies(adam_steps(loss, self.rate, candidate)):
+        rate = learning_rate(candidate, self.done)
+        with tf.control_dependencies(adam_steps(loss, rate, candidate)):
             counted = tf.assign_add(step, 1)
         with tf.control_dependencies([counted]):
             self.train_op = average.apply(weights) if average else tf.no_op()
@@ -212,7 +210,7 @@ class Trainer:
             self.keep_prob: 1.0 if done < one.all_units else one.keep_prob,
             self.strength: between(one.augment, done),
             self.smoothing: between(one.label_smoothing, done),
-            self.rate: one.learning_rate * rate(one, done),
+            self.done: done,
             self.taught: TEACHER_SHARE if done >= TEACHER_FROM else 0.0,
         }
 

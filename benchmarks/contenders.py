@@ -44,8 +44,8 @@ def plain_run(data: input_data.Datasets) -> "Run":
     from saving.run import DataSummary, new_run
 
     constants = {name: checked(name, getattr(train, name.upper())) for name in RULES}
-    constants |= {"augment": 0.0, "label_smoothing": 0.0, "schedule": "constant"}
-    constants |= {"learning_rate": 1e-3}
+    constants |= {"augment": 0.0, "label_smoothing": 0.0}
+    constants |= {"learning_rate": 1e-3, "schedule": "constant"}
     settings = Settings(**constants)
     command = CommandLine(settings, settings, frozenset(), False, False, 0)
     sizes = {split: getattr(data, split).num_examples for split in data._fields}

@@ -18,7 +18,8 @@ from common import plots
 
 SEEDS = (1, 2, 3)
 # None of the write-ups has a schedule, smoothing, augmentation or bfloat16.
-PLAIN = (
+PLAIN = (  # where a row has nothing else
+    "--learning_rate=1e-3",
     "--schedule=constant",
     "--warmup=0",
     "--label_smoothing=0",
@@ -111,9 +112,8 @@ def measure(row: Row, seed: int, data_dir: Path) -> Found:
         f"--network={row.network}",
         f"--seed={seed}",
         f"--data_dir={data_dir}",
-        "--learning_rate=1e-3",  # unless the row has another
-        *row.flags,
         *PLAIN,
+        *row.flags,
     )
     if row.network == "mlp_128" and seed == SEEDS[0]:
         title = f"{row.network}, Adam 1e-3, batch 32, seed {seed}"

@@ -1,6 +1,7 @@
 """What the benchmarks share: train.py as a process, means, results that are kept."""
 
 import json
+import platform
 import re
 import statistics
 import subprocess
@@ -52,11 +53,13 @@ def machine() -> str:
     from common.session import cpu_has_bfloat16
 
     text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    name = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)[1]
+    found = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
+    name = found[1] if found else platform.machine()  # ARM tells no name
     name = re.sub(r"\((R|TM)\)|@.*| CPU| Processor", "", name).strip()
-    extension = "bfloat16" if cpu_has_bfloat16() else ""
-    extension = extension or ("AVX-512" if "avx512f" in text else "AVX2")
-    return re.sub(r"\W+", "-", f"{name} {extension}".lower())
+    flags = {"AVX-512": "avx512f", "AVX2": "avx2"}
+    known = [extension for extension, flag in flags.items() if flag in text]
+    extension = "bfloat16" if cpu_has_bfloat16() else "".join(known[:1])
+    return re.sub(r"\W+", "-", f"{name} {extension}".strip().lower())
 
 
 def mean(values: Sequence[float]) -> str:

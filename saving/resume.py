@@ -63,13 +63,14 @@ def _with_settings_of(run: Run, command: CommandLine) -> Run:
         edited.discard("length")
     if command.settings.learning_rate == "auto":
         edited.discard("learning_rate")
-    for name in RULES:
-        if name in edited - MAY_CHANGE and now[name] != was[name]:
-            raise UserError(
-                f"{name.upper()} is {now[name]}, but the run was started with "
-                f"{was[name]}: a resumed run keeps its constants; for another run give "
-                "--overwrite or another --save_dir"
-            )
+    refused = [n for n in RULES if n in edited - MAY_CHANGE and now[n] != was[n]]
+    if refused:
+        name, flags = refused[0], " ".join(f"--{n} {was[n]}" for n in refused)
+        raise UserError(
+            f"{name.upper()} is {now[name]}, but the run was started with "
+            f"{was[name]}: a resumed run keeps its constants; resume it with {flags}; "
+            "for another run give --overwrite or another --save_dir"
+        )
     changed = {name: now[name] for name in edited & MAY_CHANGE | {"save_dir"}}
     settings = dataclasses.replace(run.settings, **changed)
     constants = vars(command.constants)

@@ -281,9 +281,7 @@ def install(
     from tensorflow_1 import calls, data, layers, losses, mnist  # noqa: F401
 
     tf.disable_v2_behavior()
-    np.set_printoptions(
-        legacy="1.25"
-    )  # numbers are printed as such, without np.float32
+    np.set_printoptions(legacy="1.25")  # numbers without np.float32(...)
     data.data_dir = data_dir
     data.answer_addresses()
     table = Table(names, gone)

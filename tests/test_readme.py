@@ -31,14 +31,13 @@ def table_of_result(name: str) -> list[list[str]]:
 
 
 def train_constants() -> dict[str, object]:
-    """Return the constants of train.py that are flags."""
+    """Return the constants of train.py."""
     text = (ROOT / "train.py").read_text(encoding="utf-8")
     block = re.search(r"^# -+ constants\n(.*?)^# -+$", text, re.DOTALL | re.MULTILINE)
     values = {}
     for node in ast.parse(block[1]).body:
         target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
-        if target.id not in ("AUTO_VALUES", "RECIPES"):
-            values[target.id] = ast.literal_eval(node.value)
+        values[target.id] = ast.literal_eval(node.value)
     return values
 
 
@@ -60,10 +59,27 @@ def test_the_table_of_constants_is_that_of_train() -> None:
         pairs = zip(names.split(", "), defaults.split(", "), strict=True)
         shown |= {name.strip("`"): default.strip("`") for name, default in pairs}
     constants = train_constants()
+    del constants["AUTO_VALUES"], constants["RECIPES"]
     assert list(shown) == list(constants)
     for name, value in constants.items():
         default = shown[name] if isinstance(value, str) else float(shown[name])
         assert default == value, name
+
+
+def test_the_table_of_constants_says_what_auto_stands_for() -> None:
+    rows = {row[0].strip("`"): row[2] for row in table(README, "constant")}
+    values = dict(train_constants()["AUTO_VALUES"])
+    length, rate = values.pop("mnist")
+    length_5k, other_rate = values["mnist_5k"]
+    assert values == dict.fromkeys(values, (length, other_rate)) | {
+        "mnist_5k": (length_5k, other_rate)
+    }
+    steps, steps_5k = (f"{int(text.split()[0]):,}" for text in (length, length_5k))
+    assert f"`auto`: {steps} steps, on `mnist_5k` {steps_5k};" in rows["LENGTH"]
+    numbers = re.search(
+        "`auto`: (.*), on other data than MNIST (.*)$", rows["LEARNING_RATE"]
+    )
+    assert [float(number) for number in numbers.groups()] == [rate, other_rate]
 
 
 def test_the_file_map_names_every_python_file_of_root_and_rooms() -> None:

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -168,6 +169,22 @@ def test_a_resumed_run_keeps_its_constants(
         run_train("--resume", SEED=9)
     save_dir = run_train("--resume", CHECKPOINT_SECONDS=3)  # this one may change
     assert checkpoints.read_config(save_dir).settings.keep_prob == 0.7
+
+
+def test_a_run_of_other_defaults_is_resumed_as_the_message_says(
+    run_train: Callable[..., Path],
+) -> None:
+    before = {"BATCH_SIZE": 25, "LEARNING_RATE": 2e-3, "SCHEDULE": "cosine"}
+    assert_stops(lambda: run_train(stop_at=3, **before), 143)
+    now = {"BATCH_SIZE": 26, "LEARNING_RATE": "auto", "SCHEDULE": "linear"}
+    with pytest.raises(cli.UserError) as error:
+        run_train("--resume", **now)
+    flags = re.search(r"; resume it with (.*?); for another run", str(error.value))[1]
+    assert flags == "--batch_size 25 --schedule cosine"
+    save_dir = run_train("--resume", *flags.split(), **now)
+    settings = checkpoints.read_config(save_dir).settings
+    assert (settings.batch_size, settings.learning_rate) == (25, 2e-3)
+    assert settings.schedule == "cosine"
 
 
 def test_a_resumed_run_needs_its_data_wherever_they_are(
