@@ -260,9 +260,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = read_arguments(arguments)
     network = restore(args.save_dir)
     if args.image:
-        from handwriting import reading  # and scipy, which test images do not need
+        from handwriting import printing  # and scipy, which test images do not need
 
-        if not reading.read_files(args.image, network, network.folder, args.json):
+        if not printing.read_files(args.image, network, network.folder, args.json):
             sys.exit(1)
         return
     _, test = load_test_images(network.run, args.data_dir)

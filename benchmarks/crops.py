@@ -19,7 +19,7 @@ from runner import RESULTS
 import input_data
 import predict
 from common import cli
-from handwriting import pictures, reading
+from handwriting import pictures, printing, reading
 
 STRIPS = 30  # of each height
 STRIP_DIGITS = 8
@@ -110,7 +110,7 @@ def seconds_with_figures(network: predict.Classifier, made: Made) -> float:
             file = str(Path(folder, f"{number}.png"))
             picture = pictures.open_picture(file)
             lines = reading.read(picture, network)
-            reading.write_figure(file, picture, lines, Path(folder, "figures"))
+            printing.write_figure(file, picture, lines, Path(folder, "figures"))
         return time.perf_counter() - start
 
 

@@ -14,8 +14,8 @@ from drawing import draw, file_bytes, network, picture_files
 from PIL import Image
 
 import predict
-from common import cli, plots
-from handwriting import reading
+from common import cli
+from handwriting import printing, reading
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -168,7 +168,7 @@ def test_an_answer_is_printed_before_its_figure_is_drawn(
         raise KeyboardInterrupt
 
     draw([[4]]).save(tmp_path / "4.png")
-    monkeypatch.setattr(reading, "draw_reading", interrupt)
+    monkeypatch.setattr(printing, "draw_reading", interrupt)
     status, out, _ = predict_image("4.png")
     assert (status, out) == (130, "4.png: 4\n4: 0.9500\n")
 
@@ -192,11 +192,11 @@ def test_a_crash_costs_no_other_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def crash_once(image: Image.Image, network: reading.Classifier) -> reading.Lines:
-        monkeypatch.setattr(reading, "read", original)
+        monkeypatch.setattr(printing, "read", original)
         raise error
 
     original = reading.read
-    monkeypatch.setattr(reading, "read", crash_once)
+    monkeypatch.setattr(printing, "read", crash_once)
     draw([[4]]).save(tmp_path / "4.png")
     draw([[7]]).save(tmp_path / "7.png")
     status, out, err = predict_image("4.png", "7.png")
@@ -262,20 +262,4 @@ def test_an_unsure_answer_is_marked_with_the_runner_up() -> None:
     unsure = reading.Reading(
         (1, 2, 9, 12), np.zeros((28, 28), np.float32), probabilities
     )
-    assert reading.with_probability(unsure) == "7?: 0.4500 (or 1: 0.3900)"
-    figure = reading.draw_reading(Image.new("L", (40, 30)), [[unsure]], "7")
-    texts = [
-        text.get_text() for axes in figure.findobj(plots.Axes) for text in axes.texts
-    ]
-    assert texts == ["7", "7? 0.45", "7? 0.45"]  # the title, on the page, below it
-
-
-@pytest.mark.filterwarnings("error")
-def test_a_page_of_many_digits_with_an_odd_name_is_drawn(tmp_path: Path) -> None:
-    answers = np.full(10, 0.1, np.float32)
-    digit = reading.Reading((1, 2, 9, 12), np.zeros((28, 28), np.float32), answers)
-    page = Image.new("L", (40, 30))
-    figure = reading.draw_reading(page, [[digit] * 150], f"$_$ 手書き.png: {'0' * 150}")
-    plots.save(figure, tmp_path / "page.png")
-    (axes,) = figure.axes
-    assert len(axes.texts) == 1 + 150 + reading.IMAGES
+    assert printing.with_probability(unsure) == "7?: 0.4500 (or 1: 0.3900)"
