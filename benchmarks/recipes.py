@@ -8,15 +8,15 @@
 
 `search` trains candidates for the recipes `best` and the former `fast` (today's:
 candidates.py) and keeps their validation accuracy. `test` trains each recipe with five
-seeds, in turn, and keeps the test accuracy. `effects` changes one constant at a time
-and keeps the validation accuracy. `embedded` trains on the 5,000 embedded images:
-candidates, to choose one on MNIST training images that are not among them, and the
-default, on test images. `handwriting` reads the sheets of sheets.py with the first
-networks of `test`, and pictures whose names and lines of digits (separated by |) are in
-the columns file and lines of FOLDER/labels.csv. Runs that are done are not repeated.
-The results are search, recipes-MACHINE, effects, embedded and handwriting, .json and
-.md, in benchmarks/results/. `effects` and `embedded` take half an hour each, the others
-hours.
+seeds, in turn, and keeps the test accuracy. `effects` changes one constant of the
+default at a time and keeps the validation accuracy. `embedded` trains on the 5,000
+embedded images: candidates, to choose one on MNIST training images that are not among
+them, and the default, on test images. `handwriting` reads the sheets of sheets.py with
+the first networks of `test`, and pictures whose names and lines of digits (separated by
+|) are in the columns file and lines of FOLDER/labels.csv. Runs that are done are not
+repeated. The results are search, recipes-MACHINE, effects, embedded and handwriting,
+.json and .md, in benchmarks/results/. `embedded` and `handwriting` take half an hour
+each, the others hours.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import csv
 import difflib
 import re
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,27 +64,26 @@ BEST = tuple(
         (20, 1, 1e-3, 0.1, "auto", 25),
     )
 )
-# Around the default as it was when they were measured.
-AROUND = "--batch_size 100 --learning_rate 1e-3 --schedule cosine"
+# The default, and one constant changed.
 EFFECTS = tuple(
-    f"{AROUND} {changed}"
+    f"--recipe default {changed}".strip()
     for changed in (
-        "--epochs 2",  # what each row below changes
-        "--epochs 2 --batch_size 50",
-        "--epochs 2 --batch_size 200",
-        "--epochs 2 --learning_rate 3e-4",
-        "--epochs 2 --learning_rate 3e-3",
-        "--epochs 2 --schedule constant",
-        "--epochs 2 --warmup 0",
-        "--epochs 2 --keep_prob 1",
-        "--epochs 2 --label_smoothing 0",
-        "--epochs 2 --augment 0",
-        "--epochs 2 --bfloat16 off",
-        "--epochs 2 --optimizer rmsprop",
-        "--epochs 2 --optimizer sgd",
-        "--epochs 2 --loss quadratic",
+        "",
+        "--batch_size 32",
+        "--batch_size 128",
+        "--learning_rate 1e-3",
+        "--learning_rate 4e-3",
+        "--schedule cosine",
+        "--schedule constant",
+        "--warmup 0",
+        "--keep_prob 1",
+        "--label_smoothing 0",
+        "--augment 0",
+        "--optimizer rmsprop",
+        "--optimizer sgd",
+        "--loss quadratic",
         "--epochs 1",
-        "--epochs 5",
+        "--epochs 6",
     )
 )
 TEST = ("--recipe fast", "--recipe default", "--recipe article")
@@ -92,7 +92,7 @@ LONGEST = "--recipe best"
 BEFORE = (
     "--recipe fast --epochs 1 --batch_size 100 --learning_rate 2e-3 --schedule cosine "
     "--keep_prob 0.5",
-    f"--recipe default {AROUND}",
+    "--recipe default --batch_size 100 --learning_rate 1e-3 --schedule cosine",
 )
 DEFAULT_5K = "--dataset mnist_5k"
 EMBEDDED = (
@@ -118,6 +118,26 @@ def measure(flags: str, seed: int, data_dir: Path, split: str) -> Found:
     fixed = ("--overwrite", f"--seed={seed}", f"--data_dir={data_dir}")
     run, seconds, _ = train(folder(flags, seed), *flags.split(), *fixed)
     return {"accuracy": getattr(run, f"{split}_accuracy"), "seconds": seconds}
+
+
+def trained(flags: str, seed: int, data_dir: Path) -> Path:
+    """Return where the run with these flags is kept; train it if it is not there."""
+    # TensorFlow, which train.py in its own process should not wait for.
+    from saving import checkpoints
+
+    save_dir = folder(flags, seed)
+    kept = (save_dir / "config.json").exists()
+    if not (kept and checkpoints.read_config(save_dir).finished):
+        measure(flags, seed, data_dir, "test")
+    return save_dir
+
+
+def measure_effect(flags: str, seed: int, data_dir: Path) -> Found:
+    """Return the validation accuracy of the run with these flags."""
+    from saving import checkpoints
+
+    run = checkpoints.read_config(trained(flags, seed, data_dir))
+    return {"accuracy": run.validation_accuracy}
 
 
 def measure_embedded(flags: str, seed: int, data_dir: Path) -> Found:
@@ -160,10 +180,7 @@ def measure_handwriting(
     import predict
     from handwriting import pictures, reading
 
-    save_dir = folder(flags, seed)
-    if not (save_dir / "config.json").exists():
-        measure(flags, seed, data_dir, "test")
-    network = predict.restore(save_dir)
+    network = predict.restore(trained(flags, seed, data_dir))
     _, test = input_data.load_test("mnist", data_dir)
     digits, labels = test.images.reshape(-1, 28, 28), test.labels
     counts = sum(
@@ -233,45 +250,54 @@ def table(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
+def pairs(rows: Sequence[str], seeds: Sequence[int]) -> list[tuple[str, int]]:
+    """Return each row with each seed, all rows with the first seed first."""
+    return [(row, seed) for seed in seeds for row in rows]
+
+
 def main() -> None:
-    """Search, test, or measure effects."""
+    """Measure what benchmarks/results/ does not have yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=WHAT)
     parser.add_argument("--data_dir", type=Path, default=ROOT / "data")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER")
     args = parser.parse_args()
     data_dir = args.data_dir.resolve()
-    if args.what == "handwriting":
-        fill(
-            "handwriting",
-            [(flags, 1) for flags in (*BEFORE, *TEST)],
-            lambda flags, seed: measure_handwriting(
-                flags, seed, data_dir, args.pictures
-            ),
-            handwriting_table,
-        )
-        return
-    if args.what == "embedded":
-        fill(
+    name, jobs, measure_one, as_table = {
+        "search": (
+            "search",
+            pairs(FAST + BEST, SEARCH_SEEDS),
+            lambda flags, seed: measure(flags, seed, data_dir, "validation"),
+            table,
+        ),
+        "test": (
+            f"recipes-{machine()}",
+            pairs(BEFORE + TEST, BEFORE_SEEDS)
+            + pairs(TEST, TEST_SEEDS)
+            + pairs([LONGEST], TEST_SEEDS),
+            lambda flags, seed: measure(flags, seed, data_dir, "test"),
+            table,
+        ),
+        "effects": (
+            "effects",
+            pairs(EFFECTS, SEARCH_SEEDS),
+            lambda flags, seed: measure_effect(flags, seed, data_dir),
+            table,
+        ),
+        "embedded": (
             "embedded",
-            [(DEFAULT_5K, seed) for seed in TEST_SEEDS]
-            + [(flags, seed) for seed in SEARCH_SEEDS for flags in EMBEDDED],
+            pairs([DEFAULT_5K], TEST_SEEDS) + pairs(EMBEDDED, SEARCH_SEEDS),
             lambda flags, seed: measure_embedded(flags, seed, data_dir),
             embedded_table,
-        )
-        return
-    rows, seeds, split = {
-        "search": (FAST + BEST, SEARCH_SEEDS, "validation"),
-        "test": (BEFORE + TEST, TEST_SEEDS, "test"),
-        "effects": (EFFECTS, SEARCH_SEEDS, "validation"),
+        ),
+        "handwriting": (
+            "handwriting",
+            pairs(BEFORE + TEST, [1]),
+            lambda *job: measure_handwriting(*job, data_dir, args.pictures),
+            handwriting_table,
+        ),
     }[args.what]
-    jobs = [(flags, seed) for seed in seeds for flags in rows]
-    name = args.what
-    if args.what == "test":
-        name = f"recipes-{machine()}"
-        jobs = [job for job in jobs if job[0] in TEST or job[1] in BEFORE_SEEDS]
-        jobs += [(LONGEST, seed) for seed in seeds]
-    fill(name, jobs, lambda flags, seed: measure(flags, seed, data_dir, split), table)
+    fill(name, jobs, measure_one, as_table)
 
 
 if __name__ == "__main__":
