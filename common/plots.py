@@ -99,14 +99,20 @@ def _png(drawn: Drawn, source: str | None) -> bytes:
     return png.getvalue()
 
 
+# By the path that was asked for: the names of figures of this process, their sources.
+# They need not be opened for the next one of the same name, of which there may be many.
+_written: dict[Path, dict[str, str]] = {}
+
+
 def _not_taken(path: Path, source: str) -> Path:
     """Return the first of NAME.png, NAME-2.png ... that is unused or of `source`."""
+    written = _written.setdefault(path.absolute(), {})
     numbered = (f"{path.stem}-{n}{path.suffix}" for n in itertools.count(2))
-    return next(
-        place
-        for place in itertools.chain([path], map(path.with_name, numbered))
-        if not os.path.lexists(place) or _source(place) == source
-    )
+    names = itertools.chain([path.name], numbered)
+    places = (path.with_name(n) for n in names if written.get(n, source) == source)
+    place = next(p for p in places if not os.path.lexists(p) or _source(p) == source)
+    written[place.name] = source
+    return place
 
 
 def _source(path: Path) -> str | None:

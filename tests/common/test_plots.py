@@ -72,6 +72,18 @@ def test_figures_of_several_sources_do_not_replace_each_other(tmp_path: Path) ->
     assert sorted(tmp_path.iterdir()) == sorted([first, second])
 
 
+def test_the_figures_before_are_not_opened_for_one_more_of_their_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    monkeypatch.setattr(plots, "_source", opened.append)
+    image = Image.new("L", (9, 9))
+    for number in range(30):
+        plots.save(image, tmp_path / "4-read.png", f"file:///{number}/4.png")
+    assert len(list(tmp_path.iterdir())) == 30
+    assert opened == []
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes and links")
 def test_what_a_user_put_there_stays(tmp_path: Path) -> None:
     Image.new("L", (9, 9)).save(tmp_path / "4-read.png")
