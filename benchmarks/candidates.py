@@ -47,6 +47,8 @@ class Candidate:
     augment: tuple[float, float] = (0.0, 0.0)
     label_smoothing: tuple[float, float] = (0.1, 0.1)
     layer_rates: tuple[float, float] = (1.0, 1.0)  # times, convolutions and first fc
+    weight_decay: float = 0.0  # share of the weights a step, times the rate
+    thickness: float = 0.0  # strokes become thicker or thinner, by a pixel at 1
     average: float = 0.0  # decay of the average that replaces the weights at the end
     teacher: float = 0.0  # decay of the average of the weights that teaches
 
@@ -89,6 +91,18 @@ CANDIDATES = (
     long_run(schedule="linear", beta_2=0.99, augment=(1.2, 0.3)),
     long_run(schedule="linear", images=176_000),
     long_run(schedule="linear", images=176_000, beta_2=0.99),
+    *(
+        long_run(**{"schedule": "linear", "images": 400_000, "beta_2": 0.99} | changed)
+        for changed in (
+            {},
+            {"augment": (1.5, 0.5)},
+            {"thickness": 0.4},
+            {"weight_decay": 0.05},
+            {"weight_decay": 0.1},
+            {"weight_decay": 0.4},
+            {"weight_decay": 1.0},
+        )
+    ),
 )
 
 # ------------------------------------------------------------------ over a run
@@ -144,7 +158,23 @@ def adam_steps(
         own = [(g, v) for g, v in pairs if v.op.name.startswith(scope)]
         method = tf.train.AdamOptimizer(rate * factor, beta2=candidate.beta_2)
         steps.append(method.apply_gradients(own))
-    return steps
+    if not candidate.weight_decay:
+        return steps
+    weights = [v for v in tf.trainable_variables() if v.shape.rank > 1]
+    with tf.control_dependencies(steps):
+        return [v.assign_sub(rate * candidate.weight_decay * v) for v in weights]
+
+
+def with_other_strokes(
+    images: tf.Tensor, most: float, key: model.RandomKey
+) -> tf.Tensor:
+    """Make the strokes of each image thicker or thinner, by up to `most` pixels."""
+    shape = tf.stack([tf.shape(images)[0], 1, 1, 1])
+    amount = model.uniform(shape, key, -most, most)
+    thick = tf.nn.max_pool2d(images, 3, 1, "SAME")
+    thin = -tf.nn.max_pool2d(-images, 3, 1, "SAME")
+    thicker = tf.nn.relu(amount) * (thick - images)
+    return images + thicker + tf.nn.relu(-amount) * (thin - images)
 
 
 def taught_targets(
@@ -182,6 +212,10 @@ class Trainer:
         )
         images = model.as_images(self.pixels)
         images = augment(images, AFFINE, self.strength, model.random_key(seed, step, 0))
+        if candidate.thickness:
+            key = model.random_key(seed, step, 2)
+            other = with_other_strokes(images, candidate.thickness, key)
+            images = tf.cond(self.strength > 0, lambda: other, lambda: images)
         key = model.random_key(seed, step, 1)
         shape = model.ARCHITECTURES["cnn"]
         self.logits = model.inference(images, "cnn", shape, self.keep_prob, key)
