@@ -27,7 +27,7 @@ import input_data
 import predict
 from common import cli
 from common.paths import ROOT, SAVE_DIR, from_here
-from handwriting import pictures, printing, reading
+from handwriting import pictures, reading
 
 if TYPE_CHECKING:
     import fastapi
@@ -98,7 +98,7 @@ def _card(one: reading.Reading) -> str:
         f"<li style='--p:{p:.4f}'><b>{digit}</b><i></i><span>{p:.4f}</span></li>"
         for digit, p in enumerate(one.probabilities)
     )
-    text = printing.with_probability(one)
+    text = reading.with_probability(one)
     return (
         f"<figure><img src='{png_url(1 - one.image)}' alt='what the network saw'>"
         f"<figcaption>{text}</figcaption><ol>{bars}</ol></figure>"

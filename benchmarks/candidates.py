@@ -211,9 +211,10 @@ class Trainer:
             tf.placeholder_with_default(0.0, []) for _ in range(4)
         )
         images = model.as_images(self.pixels)
-        images = augment(images, AFFINE, self.strength, model.random_key(seed, step, 0))
+        key = model.random_key(seed, step, 0)
+        images = augment(images, AFFINE, self.strength, key)
         if candidate.thickness:
-            key = model.random_key(seed, step, 2)
+            key = model.RandomKey(key.numbers + 7)  # that of no other use
             other = with_other_strokes(images, candidate.thickness, key)
             images = tf.cond(self.strength > 0, lambda: other, lambda: images)
         key = model.random_key(seed, step, 1)

@@ -99,9 +99,10 @@ def _tell(text: str) -> None:
 def one_line(text: str) -> str:
     """Return a text with a mark for what the name of a file may have, but no line.
 
-    That is line breaks, control characters and bytes that are not UTF-8.
+    That is line breaks, control characters, also those that turn the direction of
+    what follows, and bytes that are not UTF-8.
     """
-    pattern = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
+    pattern = "[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
     return re.sub(pattern, "\N{REPLACEMENT CHARACTER}", text)
 
 

@@ -1,6 +1,7 @@
 """Figures: drawn, shown or saved. Drawing opens no window and leaves no figure open."""
 
 import contextlib
+import functools
 import io
 import itertools
 import os
@@ -48,6 +49,8 @@ Drawn = Figure | Image.Image
 
 # Okabe and Ito's colours, told apart with any kind of colour vision.
 BLUE, ORANGE, SKY = "#0072B2", "#D55E00", "#56B4E9"
+# Matplotlib's own, which has the letters of many scripts. Pillow 10.1 wants a str.
+FONT = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 # A legend above the axes, where it hides no point.
 ABOVE = {
     "frameon": False,
@@ -77,6 +80,8 @@ def save(
         png = _png(figure() if callable(figure) else figure, source)
         place = _not_taken(path, source) if source else path
         files.write(place, png)
+        if source:
+            _sources(path.absolute())[place.name] = source
         if _in_notebook():
             from IPython import display
 
@@ -99,20 +104,29 @@ def _png(drawn: Drawn, source: str | None) -> bytes:
     return png.getvalue()
 
 
-# By the path that was asked for: the names of figures of this process, their sources.
-# They need not be opened for the next one of the same name, of which there may be many.
-_written: dict[Path, dict[str, str]] = {}
+@functools.cache
+def _sources(path: Path) -> dict[str, str | None]:
+    """Return the sources of NAME.png, NAME-2.png ... as far as they were looked at.
+
+    None is that of any other file. Thousands may have one name: none is opened for
+    each of the others.
+    """
+    return {}
 
 
 def _not_taken(path: Path, source: str) -> Path:
     """Return the first of NAME.png, NAME-2.png ... that is unused or of `source`."""
-    written = _written.setdefault(path.absolute(), {})
+    known = _sources(path.absolute())
     numbered = (f"{path.stem}-{n}{path.suffix}" for n in itertools.count(2))
-    names = itertools.chain([path.name], numbered)
-    places = (path.with_name(n) for n in names if written.get(n, source) == source)
-    place = next(p for p in places if not os.path.lexists(p) or _source(p) == source)
-    written[place.name] = source
-    return place
+    for name in itertools.chain([path.name], numbered):
+        place = path.with_name(name)
+        if name not in known and os.path.lexists(place):
+            known[name] = _source(place)
+        if known.get(name, source) == source:
+            if not os.path.lexists(place) or _source(place) == source:
+                return place
+            known[name] = None  # replaced meanwhile
+    raise AssertionError("numbers do not end")
 
 
 def _source(path: Path) -> str | None:

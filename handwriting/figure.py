@@ -1,39 +1,32 @@
 """Draw what was read in a picture: a box around each digit, and what the network saw.
 
-Pillow draws it, ten times as fast as Matplotlib: a call may have thousands of pictures.
+Pillow draws it, several times as fast as Matplotlib: a call may have thousands of
+pictures.
 """
 
 import functools
 import textwrap
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from common.plots import BLUE, ORANGE
+from common.plots import BLUE, FONT, ORANGE
 from handwriting.reading import Reading
 
-FONT = "fonts/ttf/DejaVuSans.ttf"  # of Matplotlib, which has letters of many scripts
-
-# All but the first are in pixels.
+# Lengths and font sizes are in pixels.
+WIDTH, MARGIN = 960, 12
+TITLE_FONT, TITLE_LINE = 18, 24  # the latter from one line to the next
 TITLE_LETTERS = 80  # in a line
-WIDTH = 960
 PAGE_HEIGHT = (240, 960)  # least and greatest
-PAGE_ENLARGED = 8  # times, at most
-MARGIN = 12
-TITLE_FONT = 18
-TITLE_LINE = 24  # from one line to the next
-ANSWER_FONT = 13  # of the answers on the page
-CROWDED = 20  # digits on a page, from which on answers are written smaller
-CROWDED_FONT = 10
+PAGE_TIMES = 8  # as large as the picture, at most
+SMOOTH = 3  # times as large, up to which it is smoothed
 BOX_LINE = 2
-LABEL_MARGIN = 2  # around an answer on the page
-IMAGES = 96  # below the page, at most; the first ones are shown
-IMAGE_FONT = 16  # of the answer above each
-ENLARGED = 4  # times, those images
-COLUMNS = 8  # of images
-CELL_HEIGHT = 24 + 28 * ENLARGED  # of an image with its answer
+ANSWER_FONT, ANSWER_MARGIN = 13, 2  # of the answers on the page
+CROWDED, CROWDED_FONT = 20, 10  # their font from so many digits on
+IMAGES, COLUMNS = 96, 8  # of what the network saw, at most; the first ones
+IMAGE_TIMES = 4  # as large as the network saw it
+IMAGE_FONT, IMAGE_LINE = 16, 24  # of the answer above each
+CELL_HEIGHT = IMAGE_LINE + 28 * IMAGE_TIMES  # of an image with its answer
 
 
 def draw_reading(
@@ -50,13 +43,13 @@ def draw_reading(
     page_top = 2 * MARGIN + TITLE_LINE * (title.count("\n") + 1)
     least, greatest = PAGE_HEIGHT
     across, down = (WIDTH - 2 * MARGIN) / picture.width, greatest / picture.height
-    scale = min(across, down, PAGE_ENLARGED)
+    scale = min(across, down, PAGE_TIMES)
     images_top = page_top + max(least, round(scale * picture.height)) + MARGIN
     rows = -(-len(digits[:IMAGES]) // COLUMNS)  # rounded up
     height = images_top + rows * CELL_HEIGHT + MARGIN
     figure = Image.new("RGB", (WIDTH, height), "white")
     for number, line in enumerate(title.splitlines()):
-        place = (WIDTH / 2, MARGIN + number * TITLE_LINE)
+        place = (WIDTH // 2, MARGIN + number * TITLE_LINE)
         _write(figure, place, line, TITLE_FONT, "ma")
     _draw_page(figure, picture, digits, page_top, scale)
     _draw_images(figure, digits[:IMAGES], images_top)
@@ -81,19 +74,26 @@ def _draw_page(
     """
     size = [max(1, round(side * scale)) for side in picture.size]
     left = (WIDTH - size[0]) // 2
-    enlarged = {"resample": Image.Resampling.NEAREST}
-    reduced = {"resample": Image.Resampling.BICUBIC, "reducing_gap": 2}
-    kind = enlarged if scale > 1 else reduced
-    figure.paste(picture.convert("RGB").resize(size, **kind), (left, top))
+    method = Image.Resampling.BICUBIC if scale < SMOOTH else Image.Resampling.NEAREST
+    resized = picture.convert("RGB").resize(size, method, reducing_gap=2)
+    figure.paste(resized, (left, top))
     draw = ImageDraw.Draw(figure)
-    font = ANSWER_FONT if len(digits) < CROWDED else CROWDED_FONT
     for one in digits:
-        colour = BLUE if one.is_sure else ORANGE
         x0, y0, x1, y1 = (round(side * scale) for side in one.box)
-        box = (left + x0, top + y0, left + x1, top + y1)
-        draw.rectangle(box, outline=colour, width=BOX_LINE)
-        above = box[0] + 1, box[1] - LABEL_MARGIN
-        _write(figure, above, _label(one), font, "ls", "white", colour)
+        draw.rectangle(  # around the ink, not on it
+            (
+                left + x0 - BOX_LINE,
+                top + y0 - BOX_LINE,
+                left + x1 + BOX_LINE - 1,
+                top + y1 + BOX_LINE - 1,
+            ),
+            outline=_colour(one),
+            width=BOX_LINE,
+        )
+    font = ANSWER_FONT if len(digits) < CROWDED else CROWDED_FONT
+    for one in digits:  # after the boxes, which would strike them through
+        x, y = left + round(one.box[0] * scale), top + round(one.box[1] * scale)
+        _write_on_paper(figure, (x, y - BOX_LINE), _label(one), font, _colour(one))
 
 
 def _draw_images(figure: Image.Image, digits: list[Reading], top: int) -> None:
@@ -101,47 +101,51 @@ def _draw_images(figure: Image.Image, digits: list[Reading], top: int) -> None:
     wide = WIDTH // COLUMNS
     for number, one in enumerate(digits):
         row, column = divmod(number, COLUMNS)
-        pixels = np.uint8(255 * (1 - one.image))
-        image = Image.fromarray(pixels.repeat(ENLARGED, 0).repeat(ENLARGED, 1))
-        middle, bottom = column * wide + wide // 2, top + (row + 1) * CELL_HEIGHT
-        figure.paste(image, (middle - image.width // 2, bottom - image.height))
-        place = (middle, bottom - image.height)
+        pixels = np.uint8(np.round(255 * (1 - one.image)))
+        image = Image.fromarray(pixels.repeat(IMAGE_TIMES, 0).repeat(IMAGE_TIMES, 1))
+        middle = column * wide + wide // 2
+        image_top = top + row * CELL_HEIGHT + IMAGE_LINE
+        figure.paste(image, (middle - image.width // 2, image_top))
         colour = "black" if one.is_sure else ORANGE
-        _write(figure, place, _label(one), IMAGE_FONT, "mb", colour)
+        _write(figure, (middle, image_top), _label(one), IMAGE_FONT, "mb", colour)
 
 
 def _write(
     figure: Image.Image,
-    place: tuple[float, float],
+    place: tuple[int, int],
     text: str,
     size: int,
     anchor: str,
     colour: str = "black",
-    paper: str | None = None,
 ) -> None:
-    """Write a line of text.
+    """Write a line; `anchor` is which point of it stands at `place`, for Pillow."""
+    ImageDraw.Draw(figure).text(place, text, colour, _font(size), anchor)
 
-    Args:
-        figure: to write on.
-        place: of the anchor.
-        text: the line.
-        size: of the font.
-        anchor: which point of the text stands there, as Pillow names it.
-        colour: of the letters.
-        paper: colour of a rectangle behind them; None for none.
+
+def _write_on_paper(
+    figure: Image.Image, corner: tuple[int, int], text: str, size: int, colour: str
+) -> None:
+    """Write in white on coloured paper, whose lower left corner is given.
+
+    It is moved to the left where the figure ends.
     """
     draw = ImageDraw.Draw(figure)
-    if paper:
-        left, top, right, bottom = draw.textbbox(place, text, _font(size), anchor)
-        around = LABEL_MARGIN
-        behind = left - around, top - around, right + around, bottom + around
-        draw.rectangle(behind, fill=paper)
-    draw.text(place, text, colour, _font(size), anchor)
+    wide = draw.textlength(text, _font(size)) + 2 * ANSWER_MARGIN
+    left, bottom = min(corner[0], WIDTH - round(wide)), corner[1]
+    place = left + ANSWER_MARGIN, bottom - ANSWER_MARGIN
+    paper = draw.textbbox(place, text, _font(size), "ls")
+    draw.rectangle((left, paper[1] - ANSWER_MARGIN, left + wide, bottom), fill=colour)
+    _write(figure, place, text, size, "ls", "white")
 
 
 @functools.cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), FONT), size)
+    return ImageFont.truetype(FONT, size)
+
+
+def _colour(one: Reading) -> str:
+    """Return the colour of a digit's box."""
+    return BLUE if one.is_sure else ORANGE
 
 
 def _label(one: Reading) -> str:

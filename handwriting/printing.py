@@ -11,7 +11,7 @@ from PIL import Image
 from common import cli, plots
 from handwriting import pictures
 from handwriting.figure import draw_reading
-from handwriting.reading import Classifier, Lines, Reading, read
+from handwriting.reading import Classifier, Lines, read, with_probability
 
 STEM_BYTES = 200  # of a figure's name, at most; file systems accept 255 with the rest
 
@@ -97,14 +97,6 @@ def heading(file: str, lines: Lines) -> str:
     """Return a file's name and its digits, "|" between lines of text."""
     text = "|".join("".join(str(one.digit) for one in line) for line in lines)
     return f"{cli.one_line(file)}: {text or 'no digit found'}"
-
-
-def with_probability(one: Reading) -> str:
-    """Return an answer and its probability, and the runner-up if unsure."""
-    text = f"{one.answer}: {one.probability:.4f}"
-    if one.is_sure:
-        return text
-    return f"{text} (or {one.runner_up}: {one.probabilities[one.runner_up]:.4f})"
 
 
 def text_lines(file: str, lines: Lines) -> str:

@@ -71,3 +71,11 @@ def read(image: Image.Image, network: Classifier) -> Lines:
     return [
         [Reading(box, digit, next(answers)) for box, digit in line] for line in lines
     ]
+
+
+def with_probability(one: Reading) -> str:
+    """Return an answer and its probability, and the runner-up if unsure."""
+    text = f"{one.answer}: {one.probability:.4f}"
+    if one.is_sure:
+        return text
+    return f"{text} (or {one.runner_up}: {one.probabilities[one.runner_up]:.4f})"

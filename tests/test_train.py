@@ -235,7 +235,7 @@ ACCEPTED = {
     "WARMUP": "a share from 0 to 1",
     "KEEP_PROB": "a share above 0, up to 1",
     "LABEL_SMOOTHING": "a share from 0 to below 1",
-    "WEIGHT_DECAY": "a number from 0 to 10",
+    "WEIGHT_DECAY": "a share from 0 to 1",
     "AUGMENT": "a number from 0 to 5",
     "BFLOAT16": "one of auto, on, off",
     "THREADS": "a whole number from 0 to 1024",

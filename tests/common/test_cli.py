@@ -160,8 +160,8 @@ def test_help_shows_the_first_line_of_a_docstring_if_there_is_one(
 def test_a_warning_is_one_line_whatever_it_names(
     capsys: pytest.CaptureFixture,
 ) -> None:
-    cli.warn("a\nb\x1b[31m\r\u2028.png: no picture")
-    assert capsys.readouterr().err.endswith(": a�b�[31m��.png: no picture\n")
+    cli.warn("a\nb\x1b[31m\r\u2028\u202e.png: no picture")
+    assert capsys.readouterr().err.endswith(": a�b�[31m���.png: no picture\n")
 
 
 @pytest.mark.parametrize("script", ["train.py", "input_data.py"])

@@ -1,5 +1,6 @@
 """plots.save: whole figures, none of which costs an answer or another figure."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -72,16 +73,34 @@ def test_figures_of_several_sources_do_not_replace_each_other(tmp_path: Path) ->
     assert sorted(tmp_path.iterdir()) == sorted([first, second])
 
 
-def test_the_figures_before_are_not_opened_for_one_more_of_their_name(
+def test_each_figure_of_one_name_is_opened_once_at_most(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = []
-    monkeypatch.setattr(plots, "_source", opened.append)
+    original = plots._source
+    monkeypatch.setattr(plots, "_source", lambda p: opened.append(p) or original(p))
     image = Image.new("L", (9, 9))
-    for number in range(30):
-        plots.save(image, tmp_path / "4-read.png", f"file:///{number}/4.png")
-    assert len(list(tmp_path.iterdir())) == 30
-    assert opened == []
+    for folder in ("a", "b"):
+        for number in range(30):
+            source = f"file:///{folder}/{number}/4.png"
+            assert plots.save(image, tmp_path / "4-read.png", source)
+        plots._sources.cache_clear()  # as in another process
+    assert len(list(tmp_path.iterdir())) == 60
+    assert sorted(opened) == sorted(set(opened))
+    assert len(opened) == 30
+
+
+def test_a_name_that_could_not_be_written_stays_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "4-read.png"
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(plots.files, "write", full)
+        assert plots.save(figure(), path, "file:///a/4.png") is None
+    assert plots.save(figure(), path, "file:///b/4.png") == str(path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes and links")

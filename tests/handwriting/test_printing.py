@@ -262,4 +262,4 @@ def test_an_unsure_answer_is_marked_with_the_runner_up() -> None:
     unsure = reading.Reading(
         (1, 2, 9, 12), np.zeros((28, 28), np.float32), probabilities
     )
-    assert printing.with_probability(unsure) == "7?: 0.4500 (or 1: 0.3900)"
+    assert reading.with_probability(unsure) == "7?: 0.4500 (or 1: 0.3900)"

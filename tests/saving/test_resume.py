@@ -78,19 +78,24 @@ def assert_stops(run: Callable[[], Path], status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stop_at", "signum"),
-    [(1, signal.SIGINT), (5, signal.SIGTERM), (11, signal.SIGINT)],
+    ("stop_at", "signum", "flag"),
+    [
+        (1, signal.SIGINT, "--augment=1"),
+        (5, signal.SIGTERM, "--weight_decay=0.1"),
+        (11, signal.SIGINT, "--keep_prob=0.7"),
+    ],
 )
 def test_a_stopped_run_resumes_to_the_same_bytes(
     stop_at: int,
     signum: int,
+    flag: str,
     run_train: Callable[..., Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    whole = run_train(SAVE_DIR=tmp_path / "whole")
+    whole = run_train(flag, SAVE_DIR=tmp_path / "whole")
     capsys.readouterr()
-    assert_stops(lambda: run_train(stop_at=stop_at, signum=signum), 128 + signum)
+    assert_stops(lambda: run_train(flag, stop_at=stop_at, signum=signum), 128 + signum)
     out, error = capsys.readouterr()
     message = f"at step {stop_at} of 12, saved; resume with: python train.py --resume"
     assert message in error
