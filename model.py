@@ -380,7 +380,6 @@ def training(
     loss: tf.Tensor,
     optimizer: str,
     rate: tf.Tensor,
-    weight_decay: float,
     global_step: tf.Tensor,
     average: Callable[[tf.Tensor], tf.Tensor] = lambda gradient: gradient,
 ) -> tuple[tf.Operation, tf.Tensor]:
@@ -392,21 +391,12 @@ def training(
         loss: float32 scalar to minimise.
         optimizer: a name in OPTIMIZERS.
         rate: float32 scalar, the learning rate.
-        weight_decay: share of the weights that is taken off in each step, times the
-            rate; not of biases (I. Loshchilov, F. Hutter, "Decoupled Weight Decay
-            Regularization", 2019).
         global_step: int64 variable.
         average: of a gradient over all workers.
     """
     method = OPTIMIZERS[optimizer](rate)
     gradients = [(average(g), v) for g, v in method.compute_gradients(loss)]
     train_op = method.apply_gradients(gradients, global_step)
-    if weight_decay:
-        weights = [v for _, v in gradients if v.shape.rank > 1]
-        with tf.control_dependencies([train_op]):
-            train_op = tf.group(
-                [v.assign_sub(rate * weight_decay * v) for v in weights]
-            )
     return train_op, tf.linalg.global_norm([gradient for gradient, _ in gradients])
 
 

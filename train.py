@@ -61,7 +61,6 @@ SCHEDULE = "linear"  # linear or cosine: falls to 0 at the end; or constant
 WARMUP = 0.05  # share of the steps in which the rate rises from 0
 KEEP_PROB = 0.5  # share of the units that dropout keeps
 LABEL_SMOOTHING = 0.1  # share of the target spread over all digits
-WEIGHT_DECAY = 0.0  # share of the weights lost a step, times the rate; 0: none
 AUGMENT = 1.0  # strength of the random affine; 0: off
 BFLOAT16 = "auto"  # on, off or auto: where the CPU has it
 THREADS = 0  # of one operation; 0: as many as cores
@@ -93,8 +92,10 @@ RECIPES = {
     },
     "default": {},
     "best": {
-        "LENGTH": "20 epochs",
-        "WEIGHT_DECAY": 0.05,
+        "LENGTH": "30 epochs",
+        "BATCH_SIZE": 50,
+        "LEARNING_RATE": 1e-3,
+        "SCHEDULE": "cosine",
         "VALIDATION_SIZE": 0,
     },
 }
@@ -150,12 +151,7 @@ def build_graph(run: Run, workers: Cluster) -> Graph:
         settings.warmup,
     )
     train_op, gradient_norm = model.training(
-        loss,
-        settings.optimizer,
-        rate,
-        settings.weight_decay,
-        global_step,
-        workers.average,
+        loss, settings.optimizer, rate, global_step, workers.average
     )
     weights = [v for v in tf.global_variables() if v.dtype.is_floating]
     return Graph(

@@ -256,15 +256,13 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, metavar="FOLDER")
     args = parser.parse_args()
     data_dir = args.data_dir.resolve()
-    name, jobs, measure_one, as_table = {
+    jobs, measure_one, as_table = {
         "search": (
-            "search",
             pairs(FAST + BEST, SEARCH_SEEDS),
             lambda flags, seed: measure(flags, seed, data_dir, "validation"),
             table,
         ),
         "test": (
-            "recipes-MACHINE",
             pairs(BEFORE + TEST, BEFORE_SEEDS)
             + pairs(TEST, TEST_SEEDS)
             + pairs([LONGEST], TEST_SEEDS),
@@ -272,26 +270,22 @@ def main() -> None:
             table,
         ),
         "effects": (
-            "effects",
             pairs(EFFECTS, SEARCH_SEEDS),
             lambda flags, seed: measure(flags, seed, data_dir, "validation"),
             table,
         ),
         "embedded": (
-            "embedded",
             pairs([DEFAULT_5K], TEST_SEEDS) + pairs(EMBEDDED, SEARCH_SEEDS),
             lambda flags, seed: measure_embedded(flags, seed, data_dir),
             embedded_table,
         ),
         "handwriting": (
-            "handwriting",
             pairs(BEFORE + TEST, [1]),
             lambda *job: measure_handwriting(*job, data_dir, args.pictures),
             handwriting_table,
         ),
     }[args.what]
-    if args.what == "test":
-        name = f"recipes-{machine()}"
+    name = f"recipes-{machine()}" if args.what == "test" else args.what
     fill(name, jobs, measure_one, as_table)
 
 

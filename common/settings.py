@@ -112,7 +112,6 @@ RULES = {
     "warmup": Rule(float, lambda v: 0 <= v <= 1, "a share from 0 to 1"),
     "keep_prob": Rule(float, lambda v: 0 < v <= 1, "a share above 0, up to 1"),
     "label_smoothing": Rule(float, lambda v: 0 <= v < 1, "a share from 0 to below 1"),
-    "weight_decay": Rule(float, lambda v: 0 <= v <= 1, "a share from 0 to 1"),
     "augment": Rule(float, lambda v: 0 <= v <= 5, "a number from 0 to 5"),
     "bfloat16": _one_of(("auto", "on", "off")),
     "threads": Rule(int, lambda v: 0 <= v <= 1024, "a whole number from 0 to 1024"),
@@ -147,7 +146,6 @@ class Settings:
     threads: int
     min_eval_steps: int
     checkpoint_seconds: float
-    weight_decay: float = 0.0  # as in runs of versions that had none
 
 
 FOLDERS = ("data_dir", "save_dir")

@@ -15,7 +15,7 @@ from common.paths import DATA_DIR, ROOT, absolute
 from common.session import available_cores, cpu_has_bfloat16, tf
 from common.settings import FOLDERS, RULES, CommandLine, Settings, checked
 
-FORMAT = 5  # of config.json; 1 had no number, 2 no temperature, 3 no logs, 4 no decay
+FORMAT = 4  # of config.json; 1 had no number, 2 no temperature, 3 no logs
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,7 @@ def from_json(values: dict[str, Any], save_dir: Path) -> Run:
         values = _from_format_1(values)
     elif found == 2:
         values = _from_format_2(values)
-    elif found not in (3, 4, FORMAT):  # these lack what has a default value
+    elif found not in (3, FORMAT):  # 3 lacks what has a default value
         raise UserError(
             f"{save_dir} was written by another version of this project (config.json "
             f"has format {found}; formats 1 to {FORMAT} are read): use that version, "

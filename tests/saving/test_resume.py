@@ -78,24 +78,19 @@ def assert_stops(run: Callable[[], Path], status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stop_at", "signum", "flag"),
-    [
-        (1, signal.SIGINT, "--augment=1"),
-        (5, signal.SIGTERM, "--weight_decay=0.1"),
-        (11, signal.SIGINT, "--keep_prob=0.7"),
-    ],
+    ("stop_at", "signum"),
+    [(1, signal.SIGINT), (5, signal.SIGTERM), (11, signal.SIGINT)],
 )
 def test_a_stopped_run_resumes_to_the_same_bytes(
     stop_at: int,
     signum: int,
-    flag: str,
     run_train: Callable[..., Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    whole = run_train(flag, SAVE_DIR=tmp_path / "whole")
+    whole = run_train(SAVE_DIR=tmp_path / "whole")
     capsys.readouterr()
-    assert_stops(lambda: run_train(flag, stop_at=stop_at, signum=signum), 128 + signum)
+    assert_stops(lambda: run_train(stop_at=stop_at, signum=signum), 128 + signum)
     out, error = capsys.readouterr()
     message = f"at step {stop_at} of 12, saved; resume with: python train.py --resume"
     assert message in error
@@ -603,7 +598,6 @@ def rewrite_config(save_dir: Path, change: Callable[[dict], dict]) -> None:
 
 def as_format_1(values: dict) -> dict:
     """Return what config.json held before it had a format number."""
-    values = as_format_4(values)
     settings = {**values["settings"], "save_dir": "save_model"}
     constants = settings | values["overridden"]
     for each in (settings, constants):
@@ -633,22 +627,15 @@ def as_format_2(values: dict) -> dict:
 
 def as_format_3(values: dict) -> dict:
     """Return what config.json held before runs had logs."""
-    values = as_format_4(values) | {"format": 3}
+    values = values | {"format": 3}
     del values["logs"]
     return values
-
-
-def as_format_4(values: dict) -> dict:
-    """Return what config.json held before weights could decay."""
-    settings = dict(values["settings"])
-    del settings["weight_decay"]
-    return values | {"format": 4, "settings": settings}
 
 
 UNCALIBRATED = (as_format_1, as_format_2)
 
 
-@pytest.mark.parametrize("as_format", [*UNCALIBRATED, as_format_3, as_format_4])
+@pytest.mark.parametrize("as_format", [*UNCALIBRATED, as_format_3])
 @pytest.mark.parametrize("length", ["--steps=12", "--epochs=2.4"])
 def test_a_folder_of_an_older_format_predicts_and_is_resumed_to_the_same_bytes(
     length: str, as_format: Callable, run_train: Callable[..., Path], tmp_path: Path
@@ -728,7 +715,7 @@ def test_a_network_for_the_digits_of_scikit_learn_answers_for_other_data(
 def test_an_unknown_format_is_named(run_train: Callable[..., Path]) -> None:
     save_dir = run_train(LENGTH="1 step")
     rewrite_config(save_dir, lambda values: values | {"format": 99})
-    message = "has format 99; formats 1 to 5 are read"
+    message = "has format 99; formats 1 to 4 are read"
     for refused in (lambda: predict.restore(save_dir), lambda: run_train("--resume")):
         with pytest.raises(cli.UserError, match=message):
             refused()
