@@ -68,7 +68,7 @@ MIN_EVAL_STEPS = 100  # steps; shorter epochs are evaluated several at a time
 CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
 AUTO_VALUES = {  # LENGTH and LEARNING_RATE by data set
     "mnist": ("2750 steps", 2e-3),  # 3.2 epochs
-    "mnist_5k": ("1100 steps", 1e-3),
+    "mnist_5k": ("2750 steps", 1e-3),
     "own": ("2750 steps", 1e-3),
     "pictures": ("2750 steps", 1e-3),
 }
