@@ -109,6 +109,7 @@ def test_the_file_map_names_every_python_file_of_root_and_rooms() -> None:
         ("recipes-amd-epyc-bfloat16.md", "docs/recipes.md"),
         ("recipes-amd-epyc-avx2.md", "docs/recipes.md"),
         ("candidates.md", "docs/recipes.md"),
+        ("handwriting.md", "docs/recipes.md"),
         ("time_to_99.md", "docs/speed.md"),
         ("cluster.md", "docs/many-machines.md"),
         ("scale.md", "docs/speed.md"),
