@@ -90,6 +90,14 @@ def test_each_figure_of_one_name_is_opened_once_at_most(
     assert len(opened) == 30
 
 
+def test_what_a_user_puts_in_place_of_a_figure_stays(tmp_path: Path) -> None:
+    path, source = tmp_path / "4-read.png", "file:///4.png"
+    assert plots.save(figure(), path, source) == str(path)
+    path.write_text("my notes")
+    assert plots.save(figure(), path, source) == str(tmp_path / "4-read-2.png")
+    assert path.read_text() == "my notes"
+
+
 def test_a_name_that_could_not_be_written_stays_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
