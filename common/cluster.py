@@ -100,6 +100,10 @@ class Cluster:
                 yield session
             return
         config.experimental.collective_group_leader = "/job:worker/replica:0/task:0"
+        rewrites = config.graph_options.rewrite_options
+        if rewrites.auto_mixed_precision_onednn_bfloat16:
+            # A server refuses fused convolutions in bfloat16.
+            rewrites.remapping = 2  # RewriterConfig.OFF
         _server_runs.set()
         hosts = [host_and_port(address)[0] for address in self.meeting.addresses]
         # A proxy is not for them; gRPC knows the variable in small letters alone.

@@ -317,10 +317,22 @@ class Meeting:
                 try:
                     self._connect(worker).close()
                 except OSError as error:
+                    self._raise_what_stopped()
                     raise MeetingError(
                         f"{self.name(self.index)} cannot reach {self.name(worker)} "
                         f"({_reason(error)}): each host must reach all others"
                     ) from None
+
+    def _raise_what_stopped(self) -> None:
+        """Raise MeetingError if a worker has stopped: then it cannot be reached.
+
+        What it said, to this worker or to worker 0, may arrive a moment later.
+        """
+        with contextlib.suppress(queue.Empty):
+            while True:
+                worker, _, message = self._inbox.get(timeout=CONNECT_SECONDS)
+                if "ready" not in message:
+                    raise self._failure(worker, message)
 
     def _failure(self, worker: int, message: Message) -> MeetingError:
         """Return the error that a worker's `stop`, or its end, means."""
@@ -395,9 +407,9 @@ class Meeting:
         """
         self._closing.set()
         self.connected()
+        self._tell(**{"stop": failure} if failure else {"done": True})
         if self._listener:
             self._listener.close()
-        self._tell(**{"stop": failure} if failure else {"done": True})
         for connection in self._connections.values():
             connection.end()
 

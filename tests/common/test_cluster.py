@@ -24,7 +24,7 @@ from common.cli import UserError
 from common.cluster import Cluster
 from common.meeting import Meeting, MeetingError
 from common.paths import ROOT
-from common.session import tf
+from common.session import cpu_has_bfloat16, tf
 from common.tf_config import read_tf_config
 from saving import checkpoints
 from saving.run import on_this_machine
@@ -260,6 +260,25 @@ def test_a_worker_that_cannot_be_reached_is_named() -> None:
         workers[1].meeting._expect("go")
 
 
+@pytest.mark.parametrize("stopped", [0, 1, 2])
+def test_a_worker_that_has_stopped_is_not_called_unreachable(stopped: int) -> None:
+    addresses = free_addresses(3)
+    workers = [Worker(addresses, index) for index in range(3)]
+    assert [worker.ended() for worker in workers] == [None] * 3
+    meetings = [worker.meeting for worker in workers]
+    meetings[stopped].close("no space on its disk")
+    # Each tries to reach the one that has stopped before it has read its last words.
+    if stopped:
+        with pytest.raises(MeetingError, match="no space on its disk") as raised:
+            meetings[0].send_run({})
+        meetings[0].close(str(raised.value))
+    for index in {1, 2} - {stopped}:
+        if stopped:
+            assert meetings[index].receive_run() == {}
+        with pytest.raises(MeetingError, match="no space on its disk"):
+            meetings[index].ready()
+
+
 def test_a_worker_that_does_not_load_its_data_in_time_is_named() -> None:
     addresses = free_addresses(2)
     workers = [Worker(addresses, index, seconds=2.0) for index in (0, 1)]
@@ -402,7 +421,7 @@ sys.argv[0] = "train.py"
 cli.run(train.main)
 """
 FLAGS = ("--steps=12", "--batch_size=24", "--validation_size=13", "--threads=1")
-FLAGS += ("--min_eval_steps=3", "--learning_rate=1e-4")
+FLAGS += ("--min_eval_steps=3", "--learning_rate=1e-4", "--bfloat16=off")
 
 
 def start(
@@ -494,6 +513,21 @@ def test_several_workers_train_what_one_process_does(
         assert re.fullmatch(
             r"worker \d \(.*\) waits for worker 0 \(.*\)\nvariables \w+\n", worker.out
         )
+
+
+def test_several_workers_train_in_bfloat16(
+    tiny_dir: Path, tmp_path: Path, one_process: checkpoints.Run
+) -> None:
+    if not cpu_has_bfloat16():
+        pytest.skip("this CPU has no bfloat16")
+    workers = ended(start_all(2, tiny_dir, tmp_path, "--bfloat16=on"))
+    assert [(worker.status, worker.err) for worker in workers] == [(0, "")] * 2
+    assert len({tuple(worker.hash) for worker in workers}) == 1
+    run = checkpoints.read_config(tmp_path / "0")
+    for ours, theirs in zip(run.history, one_process.history, strict=True):
+        # bfloat16 has 8 binary digits; these losses differ by 0.0001 of themselves.
+        assert ours.training_loss != theirs.training_loss
+        assert ours.training_loss == pytest.approx(theirs.training_loss, rel=2e-3)
 
 
 def wait_for_step(save_dir: Path, step: int) -> None:
