@@ -54,9 +54,9 @@ NETWORK = "cnn"  # cnn, mlp_512, mlp_1024_512_256, mlp_128 or sigmoid_30
 OPTIMIZER = "adam"  # adam, rmsprop or sgd
 LOSS = "cross_entropy"  # cross_entropy or quadratic
 SEED = 1  # of initial weights, order, dropout, augmentation
-LENGTH = "auto"  # of the run: "2750 steps", "5 epochs"; auto: see AUTO_VALUES
+LENGTH = "2750 steps"  # of the run, or as "5 epochs"
 BATCH_SIZE = 64  # images a step
-LEARNING_RATE = "auto"  # of the optimizer, the highest; auto: see AUTO_VALUES
+LEARNING_RATE = "auto"  # of the optimizer, the highest; auto: see AUTO_RATES
 SCHEDULE = "linear"  # linear or cosine: falls to 0 at the end; or constant
 WARMUP = 0.05  # share of the steps in which the rate rises from 0
 KEEP_PROB = 0.5  # share of the units that dropout keeps
@@ -66,12 +66,7 @@ BFLOAT16 = "auto"  # on, off or auto: where the CPU has it
 THREADS = 0  # of one operation; 0: as many as cores
 MIN_EVAL_STEPS = 100  # steps; shorter epochs are evaluated several at a time
 CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
-AUTO_VALUES = {  # LENGTH and LEARNING_RATE by data set
-    "mnist": ("2750 steps", 2e-3),  # 3.2 epochs
-    "mnist_5k": ("2750 steps", 1e-3),
-    "own": ("2750 steps", 1e-3),
-    "pictures": ("2750 steps", 1e-3),
-}
+AUTO_RATES = {"mnist": 2e-3, "mnist_5k": 1e-3, "own": 1e-3, "pictures": 1e-3}
 # For --recipe: the constants that each one replaces.
 RECIPES = {
     "article": {
@@ -473,7 +468,7 @@ def begin_or_resume(command: CommandLine) -> tuple[Run, input_data.Datasets]:
     found = summarize(source, data)
     if run is None:
         resume.refuse_fallback(command, found)
-        run = new_run(command.with_auto(*AUTO_VALUES[found.name]), found)
+        run = new_run(command.with_auto_rate(AUTO_RATES[found.name]), found)
     else:
         resume.compare_data(run, found)
     return summaries.with_folder(run), data

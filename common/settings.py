@@ -17,16 +17,14 @@ UNITS = ("steps", "epochs")
 
 @dataclass(frozen=True)
 class Length:
-    """How long a run is, as "2750 steps" or "5 epochs"; AUTO: the data set decides."""
+    """How long a run is, as "2750 steps" or "5 epochs"."""
 
     count: float
-    unit: str  # one of UNITS, or "auto"
+    unit: str  # one of UNITS
 
     @classmethod
     def parse(cls, text: str) -> "Length":
         """Read a length; ValueError where `text` is none."""
-        if text == str(AUTO):
-            return AUTO
         count, unit = text.split()
         unit = unit if unit.endswith("s") else f"{unit}s"  # "1 epoch"
         length = cls(float(count), unit)
@@ -40,8 +38,6 @@ class Length:
 
     def __str__(self) -> str:
         """Return the text that `parse` reads."""
-        if self == AUTO:
-            return "auto"
         return f"{self.count!r}".removesuffix(".0") + f" {self.unit}"
 
     def steps(self, num_examples: int, batch_size: int) -> int:
@@ -49,9 +45,6 @@ class Length:
         if self.unit == "steps":
             return int(self.count)
         return math.ceil(self.count * num_examples / batch_size)
-
-
-AUTO = Length(0, "auto")
 
 
 def _number_or_auto(text: str) -> float | str:
@@ -99,9 +92,7 @@ RULES = {
     "optimizer": _one_of(model.OPTIMIZERS),
     "loss": _one_of(model.LOSSES),
     "seed": Rule(int, lambda v: 0 <= v < 2**31, "a whole number from 0 to 2147483647"),
-    "length": Rule(
-        Length.parse, bool, 'a length such as "2750 steps" or "5 epochs", or auto'
-    ),
+    "length": Rule(Length.parse, bool, 'a length such as "2750 steps" or "5 epochs"'),
     "batch_size": Rule(int, lambda v: v >= 1, "a whole number of images, 1 or more"),
     "learning_rate": Rule(
         _number_or_auto,
@@ -185,14 +176,11 @@ class CommandLine(NamedTuple):
     overwrite: bool
     startup_seconds: float
 
-    def with_auto(self, length: str, learning_rate: float) -> "CommandLine":
-        """Return what was asked for, with these where it says auto."""
-        settings = self.settings
-        if settings.length == AUTO:
-            settings = replace(settings, length=Length.parse(length))
-        if settings.learning_rate == "auto":
-            settings = replace(settings, learning_rate=learning_rate)
-        return self._replace(settings=settings)
+    def with_auto_rate(self, rate: float) -> "CommandLine":
+        """Return what was asked for, with this learning rate where it says auto."""
+        if self.settings.learning_rate != "auto":
+            return self
+        return self._replace(settings=replace(self.settings, learning_rate=rate))
 
 
 def read_command_line(

@@ -6,7 +6,7 @@ import augment
 import model
 from common import cli
 from common.cli import UserError
-from common.settings import AUTO, RULES, CommandLine
+from common.settings import RULES, CommandLine
 from saving import checkpoints
 from saving.run import DataSummary, Run, append_history, step_of
 
@@ -58,9 +58,7 @@ def _with_settings_of(run: Run, command: CommandLine) -> Run:
         if name in command.given or value != was_constant[name]
     }
     now, was = vars(command.settings), vars(run.settings)
-    # A run has a length and a rate of its own.
-    if command.settings.length == AUTO:
-        edited.discard("length")
+    # A run has a rate of its own.
     if command.settings.learning_rate == "auto":
         edited.discard("learning_rate")
     refused = [n for n in RULES if n in edited - MAY_CHANGE and now[n] != was[n]]

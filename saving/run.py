@@ -280,7 +280,10 @@ def from_json(values: dict[str, Any], save_dir: Path) -> Run:
             "or name another folder with --save_dir"
         )
     settings = _settings(values.pop("settings"), save_dir)
-    overridden = _settings(values.pop("overridden"), save_dir)
+    overridden = values.pop("overridden")
+    if overridden.get("length") == "auto":  # for a while LENGTH could be
+        overridden = {k: v for k, v in overridden.items() if k != "length"}
+    overridden = _settings(overridden, save_dir)
     del overridden["save_dir"]
     return Run(
         settings=Settings(**settings),

@@ -21,7 +21,7 @@ import train
 from common.calibration import fit_temperature
 from common.paths import ROOT
 from common.session import cpu_has_bfloat16, tf
-from common.settings import AUTO, RULES, CommandLine, Length, read_command_line
+from common.settings import RULES, CommandLine, Length, read_command_line
 from input_data import NOT_MNIST
 from saving import checkpoints
 
@@ -226,7 +226,7 @@ ACCEPTED = {
     "OPTIMIZER": "one of adam, rmsprop, sgd",
     "LOSS": "one of cross_entropy, quadratic",
     "SEED": "a whole number from 0 to 2147483647",
-    "LENGTH": 'a length such as "2750 steps" or "5 epochs", or auto',
+    "LENGTH": 'a length such as "2750 steps" or "5 epochs"',
     "BATCH_SIZE": "a whole number of images, 1 or more",
     "LEARNING_RATE": "a number above 0, or auto",
     "SCHEDULE": "one of linear, cosine, constant",
@@ -283,7 +283,7 @@ def test_a_length_is_steps_or_epochs(capsys: pytest.CaptureFixture) -> None:
         (["--steps", "7"], Length(7, "steps")),
         (["--epochs", "1.5"], Length(1.5, "epochs")),
         (["--length", "1 epoch"], Length(1, "epochs")),
-        ([], AUTO),
+        ([], Length(2750, "steps")),
     ):
         settings = read(*flags).settings
         assert settings.length == length
@@ -296,7 +296,8 @@ def test_a_length_is_steps_or_epochs(capsys: pytest.CaptureFixture) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "5", "0 steps", "2.5 steps", "0 epochs", "nan epochs", "5 epochs 3"]
+    "text",
+    ["", "5", "0 steps", "2.5 steps", "0 epochs", "nan epochs", "5 epochs 3", "auto"],
 )
 def test_what_is_no_length_is_refused(text: str, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
@@ -305,35 +306,25 @@ def test_what_is_no_length_is_refused(text: str, capsys: pytest.CaptureFixture) 
 
 
 @pytest.mark.parametrize("data", ["mnist", "mnist_5k", "own", "pictures"])
-def test_the_data_set_decides_length_and_rate_unless_somebody_does(
+def test_the_data_set_decides_the_rate_unless_somebody_does(
     data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    length, rate = train.AUTO_VALUES[data]
-    settings = read().with_auto(length, rate).settings
-    assert (str(settings.length), settings.learning_rate) == (length, rate)
-    monkeypatch.setattr(train, "LENGTH", "7 steps")
+    rate = train.AUTO_RATES[data]
+    assert read().with_auto_rate(rate).settings.learning_rate == rate
     monkeypatch.setattr(train, "LEARNING_RATE", 0.7)
-    settings = read().with_auto(length, rate).settings
-    assert (str(settings.length), settings.learning_rate) == ("7 steps", 0.7)
-    settings = (
-        read("--epochs=3", "--learning_rate=0.6").with_auto(length, rate).settings
-    )
-    assert (str(settings.length), settings.learning_rate) == ("3 epochs", 0.6)
-    settings = read("--length=auto", "--learning_rate=auto").settings
-    assert (settings.length, settings.learning_rate) == (AUTO, "auto")
+    assert read().with_auto_rate(rate).settings.learning_rate == 0.7
+    given = read("--learning_rate=0.6").with_auto_rate(rate)
+    assert given.settings.learning_rate == 0.6
+    assert read("--learning_rate=auto").settings.learning_rate == "auto"
 
 
-def test_a_run_keeps_the_length_and_rate_that_its_data_set_had(
+def test_a_run_keeps_the_rate_that_its_data_set_had(
     run_train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(train.AUTO_VALUES, "own", ("6 steps", 3e-3))
-    save_dir = run_train(LENGTH="auto")
-    assert checkpoints.read_config(save_dir).step == 6
-    monkeypatch.setitem(train.AUTO_VALUES, "own", ("9 steps", 2e-3))
-    run_train("--resume", LENGTH="auto")
-    assert checkpoints.read_config(save_dir).step == 6
-    run_train("--resume", LENGTH="9 steps")
-    run = checkpoints.read_config(save_dir)
+    monkeypatch.setitem(train.AUTO_RATES, "own", 3e-3)
+    run_train(LENGTH="6 steps")
+    monkeypatch.setitem(train.AUTO_RATES, "own", 2e-3)
+    run = checkpoints.read_config(run_train("--resume", LENGTH="9 steps"))
     assert (run.step, run.settings.learning_rate) == (9, 3e-3)
 
 
@@ -404,7 +395,7 @@ def test_constants_edited_in_a_copy_from_another_folder(tmp_path: Path) -> None:
 def test_the_temperature_is_fitted_on_validation_images(
     run_train: Callable[..., Path], tiny_dir: Path
 ) -> None:
-    save_dir = run_train(LENGTH="30 steps", LABEL_SMOOTHING=0.4)
+    save_dir = run_train(LENGTH="30 steps", LABEL_SMOOTHING=0.4, BFLOAT16="off")
     temperature = checkpoints.read_config(save_dir).temperature
     _, data = input_data.load("own", tiny_dir, 13)
     raw = np.log(predict.restore(save_dir).probabilities(data.validation.images))
@@ -418,7 +409,7 @@ def test_without_validation_the_temperature_is_fitted_on_training_images(
     run_train: Callable[..., Path], tiny_dir: Path
 ) -> None:
     constants = {"LENGTH": "30 steps", "VALIDATION_SIZE": 0, "AUGMENT": 5}
-    save_dir = run_train(**constants)
+    save_dir = run_train(**constants, BFLOAT16="off")
     temperature = checkpoints.read_config(save_dir).temperature
     _, data = input_data.load("own", tiny_dir, 0)
     scores = np.log(predict.restore(save_dir).probabilities(data.train.images))

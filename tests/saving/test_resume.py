@@ -719,3 +719,15 @@ def test_an_unknown_format_is_named(run_train: Callable[..., Path]) -> None:
     for refused in (lambda: predict.restore(save_dir), lambda: run_train("--resume")):
         with pytest.raises(cli.UserError, match=message):
             refused()
+
+
+def test_a_run_whose_data_set_decided_the_length_is_resumed(
+    run_train: Callable[..., Path], tmp_path: Path
+) -> None:
+    def as_before(values: dict) -> dict:
+        return values | {"overridden": values["overridden"] | {"length": "auto"}}
+
+    assert_stops(lambda: run_train(stop_at=3, LENGTH="12 steps"), 143)
+    rewrite_config(tmp_path / "save", as_before)
+    run = checkpoints.read_config(run_train("--resume", LENGTH="12 steps"))
+    assert (run.step, run.finished) == (12, True)
