@@ -107,7 +107,6 @@ EMBEDDED = (
 WHAT = ("search", "test", "effects", "embedded", "handwriting")
 OTHERS = 5000  # the last training images of MNIST, none of them embedded
 SEARCH_SEEDS, TEST_SEEDS = (1, 2, 3), (1, 2, 3, 4, 5)
-BEFORE_SEEDS = (1, 2)
 
 
 def folder(flags: str, seed: int) -> Path:
@@ -263,9 +262,7 @@ def main() -> None:
             table,
         ),
         "test": (
-            pairs(BEFORE + TEST, BEFORE_SEEDS)
-            + pairs(TEST, TEST_SEEDS)
-            + pairs([LONGEST], TEST_SEEDS),
+            pairs(BEFORE + TEST, TEST_SEEDS) + pairs([LONGEST], TEST_SEEDS),
             lambda flags, seed: measure(flags, seed, data_dir, "test"),
             table,
         ),
