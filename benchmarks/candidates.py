@@ -57,7 +57,7 @@ class Candidate:
 BASES = {
     "short": Candidate(),
     "default": Candidate(images=176_000, schedule="linear", augment=(1.0, 1.0)),
-    "long": Candidate(images=400_000, schedule="linear", augment=(1.0, 1.0)),
+    "long": Candidate(images=1_000_000, schedule="linear", augment=(1.0, 1.0)),
 }
 CHANGES = (
     {},
@@ -78,15 +78,14 @@ CHANGES = (
     {"label_smoothing": (0.1, 0.0)},
     {"layer_rates": (2.0, 0.7)},
     {"teacher": 0.98},
+    {"thickness": 0.4},
 )
 LONG_CHANGES = (
     {},
     {"batch_size": (50, 50), "learning_rate": 1e-3, "schedule": "cosine"},  # as best
-    {"beta_2": 0.99},
-    {"keep_prob": 0.8},
+    {"batch_size": (100, 100), "learning_rate": 3e-3},
     {"augment": (1.5, 0.5)},
     {"weight_decay": 0.1},
-    {"thickness": 0.4},
 )
 
 

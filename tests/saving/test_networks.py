@@ -139,7 +139,7 @@ def test_the_script_reads_ours(
     full_size = dict(model.ARCHITECTURES["cnn"])
     monkeypatch.setattr("helpers.SMALL", full_size)
     save_dir = run_in_process(
-        monkeypatch, tiny_dir, tmp_path / "ours", LENGTH="2 steps"
+        monkeypatch, tiny_dir, tmp_path / "ours", LENGTH="2 steps", BFLOAT16="off"
     )
     run = checkpoints.read_config(save_dir)
     with pytest.raises(cli.UserError, match=r"in a folder of train\.py, whose"):
