@@ -328,9 +328,10 @@ class Meeting:
 
         What it said, to this worker or to worker 0, may arrive a moment later.
         """
+        deadline = time.monotonic() + CONNECT_SECONDS
         with contextlib.suppress(queue.Empty):
-            while True:
-                worker, _, message = self._inbox.get(timeout=CONNECT_SECONDS)
+            while (left := deadline - time.monotonic()) > 0:
+                worker, _, message = self._inbox.get(timeout=left)
                 if "ready" not in message:
                     raise self._failure(worker, message)
 
@@ -407,6 +408,7 @@ class Meeting:
         """
         self._closing.set()
         self.connected()
+        # Before the port is closed: who cannot reach it asks why.
         self._tell(**{"stop": failure} if failure else {"done": True})
         if self._listener:
             self._listener.close()

@@ -281,8 +281,10 @@ def from_json(values: dict[str, Any], save_dir: Path) -> Run:
         )
     settings = _settings(values.pop("settings"), save_dir)
     overridden = values.pop("overridden")
-    if overridden.get("length") == "auto":  # for a while LENGTH could be
-        overridden = {k: v for k, v in overridden.items() if k != "length"}
+    if overridden.get("length") == "auto":
+        # LENGTH was auto by default. Today's default has taken its place, so that
+        # nobody has edited it.
+        overridden = overridden | {"length": "2750 steps"}
     overridden = _settings(overridden, save_dir)
     del overridden["save_dir"]
     return Run(

@@ -727,7 +727,7 @@ def test_a_run_whose_data_set_decided_the_length_is_resumed(
     def as_before(values: dict) -> dict:
         return values | {"overridden": values["overridden"] | {"length": "auto"}}
 
-    assert_stops(lambda: run_train(stop_at=3, LENGTH="12 steps"), 143)
+    assert_stops(lambda: run_train("--steps=12", stop_at=3), 143)
     rewrite_config(tmp_path / "save", as_before)
-    run = checkpoints.read_config(run_train("--resume", LENGTH="12 steps"))
+    run = checkpoints.read_config(run_train("--resume", LENGTH=train.LENGTH))
     assert (run.step, run.finished) == (12, True)
