@@ -2,12 +2,12 @@
 
     python benchmarks/candidates.py --data_dir data
 
-Trains the default network on one core, in runs of three lengths with one thing changed,
+Trains the default network on one core, in runs of three lengths with something changed,
 on the last 50,000 training images. Keeps what the first 10,000 tell: the accuracy, and
 the loss at the best temperature, which differs less from seed to seed. The results
 are candidates.json and candidates.md in benchmarks/results/; runs that are done are not
-repeated. Beside another such run on a Zen 4 processor, a short one takes half a minute,
-one of the default's length two, a long one ten.
+repeated. Beside another such run on a Zen 4 processor, a short run takes half a minute,
+a default one two minutes, a long one ten.
 """
 
 import argparse
@@ -53,7 +53,7 @@ class Candidate:
     teacher: float = 0.0  # decay of the average of the weights that teaches
 
 
-# What is changed, a thing at a time, in runs of the lengths of the recipes.
+# In what runs something is changed; "default" is that recipe.
 BASES = {
     "short": Candidate(),
     "default": Candidate(images=176_000, schedule="linear", augment=(1.0, 1.0)),
