@@ -192,7 +192,7 @@ def table(results: dict[str, list[Found]]) -> str:
             f"{median(name, key):.1f} | {median(name, key) / median(OURS, key):.1f}"
             for key in ("training", "command")
         ]
-        cells += [f"{median(name, 'epochs'):.0f}", f"{median(name, 'accuracy'):.4f}"]
+        cells += [f"{median(name, 'epochs'):.2g}", f"{median(name, 'accuracy'):.4f}"]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
