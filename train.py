@@ -66,6 +66,7 @@ BFLOAT16 = "auto"  # on, off or auto: where the CPU has it
 THREADS = 0  # of one operation; 0: as many as cores
 MIN_EVAL_STEPS = 100  # steps; shorter epochs are evaluated several at a time
 CHECKPOINT_SECONDS = 60  # between checkpoints within an epoch
+# LEARNING_RATE by data set.
 AUTO_RATES = {"mnist": 2e-3, "mnist_5k": 1e-3, "own": 1e-3, "pictures": 1e-3}
 # For --recipe: the constants that each one replaces.
 RECIPES = {
